@@ -6,13 +6,12 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	_ "crypto/sha256" // the digest algorithms of the table below
+	_ "crypto/sha512" // likewise
 	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
-
-	_ "crypto/sha256" // the digest algorithms of the table below
-	_ "crypto/sha512"
 )
 
 // ErrAlgorithm is what every refusal of an unknown or forbidden algorithm wraps.
@@ -158,15 +157,8 @@ func (a Algorithm) PSSParameters() []byte {
 	if !a.PSS() {
 		return nil
 	}
-	var oid asn1.ObjectIdentifier
-	switch a.Hash() {
-	case crypto.SHA384:
-		oid = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}
-	case crypto.SHA512:
-		oid = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}
-	default:
-		oid = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
-	}
+	// The three digests differ in the last arc only (HashOID).
+	oid := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, map[crypto.Hash]int{crypto.SHA256: 1, crypto.SHA384: 2, crypto.SHA512: 3}[a.Hash()]}
 	hash := algorithmIdentifier{Algorithm: oid, Parameters: asn1.NullRawValue}
 	inner, err := asn1.Marshal(hash)
 	if err != nil {
@@ -262,7 +254,7 @@ func Verify(pub crypto.PublicKey, alg Algorithm, digest, sig []byte) error {
 	if !alg.Valid() {
 		return ErrAlgorithm
 	}
-	ok := false
+	var ok bool
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		if alg.Family() != ECDSA || len(digest) != alg.Hash().Size() {
