@@ -1,0 +1,48 @@
+-- +goose Up
+CREATE TABLE audit_outbox (
+	id      INTEGER PRIMARY KEY, -- order of arrival only: numbers come back once the outbox is empty
+	at      BIGINT NOT NULL,
+	type    TEXT   NOT NULL,
+	subject TEXT   NOT NULL,
+	actor   TEXT   NOT NULL,
+	sid     TEXT   NOT NULL,
+	outcome TEXT   NOT NULL,
+	leaf    TEXT   NOT NULL
+);
+CREATE TABLE audit_entry (
+	pos     BIGINT NOT NULL PRIMARY KEY,
+	at      BIGINT NOT NULL,
+	type    TEXT   NOT NULL,
+	subject TEXT   NOT NULL,
+	actor   TEXT   NOT NULL,
+	sid     TEXT   NOT NULL,
+	outcome TEXT   NOT NULL,
+	leaf    TEXT   NOT NULL
+);
+CREATE INDEX audit_entry_sid ON audit_entry (sid, pos) WHERE sid <> '';
+CREATE INDEX audit_entry_at ON audit_entry (at);
+CREATE TABLE audit_tile (
+	level  BIGINT NOT NULL,
+	n      BIGINT NOT NULL,
+	hashes BYTEA  NOT NULL,
+	PRIMARY KEY (level, n)
+);
+CREATE TABLE audit_checkpoint (
+	size BIGINT NOT NULL PRIMARY KEY,
+	at   BIGINT NOT NULL,
+	note TEXT   NOT NULL
+);
+CREATE TABLE audit_tree (
+	id   BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+	size BIGINT NOT NULL
+);
+INSERT INTO audit_tree (id, size) VALUES (1, 0);
+
+-- +goose StatementBegin
+CREATE TRIGGER audit_entry_keep BEFORE UPDATE ON audit_entry
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER audit_entry_stay BEFORE DELETE ON audit_entry
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+-- +goose StatementEnd
