@@ -1,0 +1,93 @@
+package cms
+
+import (
+	"crypto"
+	_ "crypto/sha1" //nolint:gosec // to say more about old signatures than "unknown"; validation policy refuses it
+	"crypto/x509"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/signing"
+)
+
+// digestIdentifier is the AlgorithmIdentifier of a SHA-2 digest, without
+// parameters (RFC 5754 §2).
+func digestIdentifier(h crypto.Hash) ([]byte, error) {
+	oid := signing.HashOID(h)
+	if oid == "" {
+		return nil, fmt.Errorf("digest algorithm %d: %w", h, signing.ErrAlgorithm)
+	}
+	return sequence(func(b *cryptobyte.Builder) { addOID(b, oid) })
+}
+
+// AlgorithmIdentifier encodes a signature algorithm as it stands in a SignerInfo:
+// RSA PKCS#1 v1.5 with NULL parameters (RFC 5754), RSA-PSS with its parameters
+// (RFC 4056), ECDSA (RFC 5754) and Ed25519 (RFC 8419) without.
+func AlgorithmIdentifier(alg signing.Algorithm) ([]byte, error) {
+	if !alg.Valid() {
+		return nil, signing.ErrAlgorithm
+	}
+	return sequence(func(b *cryptobyte.Builder) {
+		addOID(b, alg.OID())
+		switch {
+		case alg.PSS():
+			b.AddBytes(alg.PSSParameters())
+		case alg.Family() == signing.RSA:
+			b.AddASN1NULL()
+		}
+	})
+}
+
+// ECDSASignatureDER returns an ECDSA signature as the DER SEQUENCE{r,s} that CMS
+// wants. sig is either that already, or r‖s of equal length as PKCS#11 and
+// WebCrypto give it; bits is the size of the curve's order.
+func ECDSASignatureDER(sig []byte, bits int) ([]byte, error) {
+	var r, s big.Int
+	in := cryptobyte.String(sig)
+	var inner cryptobyte.String
+	if in.ReadASN1(&inner, cbasn1.SEQUENCE) && in.Empty() && inner.ReadASN1Integer(&r) && inner.ReadASN1Integer(&s) && inner.Empty() {
+		return sig, nil
+	}
+	size := (bits + 7) / 8
+	if len(sig) != 2*size {
+		return nil, fault.New(fault.Invalid, "the ECDSA signature of %d bytes is neither DER nor r‖s of a %d-bit curve", len(sig), bits)
+	}
+	r.SetBytes(sig[:size])
+	s.SetBytes(sig[size:])
+	return sequence(func(b *cryptobyte.Builder) {
+		b.AddASN1BigInt(&r)
+		b.AddASN1BigInt(&s)
+	})
+}
+
+// rawPublicKey returns the SubjectPublicKeyInfo's algorithm and key bits.
+func rawPublicKey(spki []byte) (oid string, key []byte, ok bool) {
+	in := cryptobyte.String(spki)
+	var outer, alg cryptobyte.String
+	var bits asn1.BitString
+	if !in.ReadASN1(&outer, cbasn1.SEQUENCE) || !outer.ReadASN1(&alg, cbasn1.SEQUENCE) ||
+		!readOID(&alg, &oid) || !outer.ReadASN1BitString(&bits) {
+		return "", nil, false
+	}
+	return oid, bits.RightAlign(), true
+}
+
+// PublicKey returns the certificate's public key. Unlike crypto/x509 it also
+// reads RSA keys that are marked for RSASSA-PSS only.
+func PublicKey(cert *x509.Certificate) (crypto.PublicKey, error) {
+	if cert.PublicKey != nil {
+		return cert.PublicKey, nil
+	}
+	oid, key, ok := rawPublicKey(cert.RawSubjectPublicKeyInfo)
+	if ok && oid == oidPublicKeyPSS {
+		if k, err := x509.ParsePKCS1PublicKey(key); err == nil {
+			return k, nil
+		}
+	}
+	return nil, fmt.Errorf("public key of type %q: %w", oid, signing.ErrAlgorithm)
+}
