@@ -110,10 +110,11 @@ func (e *Error) Is(target error) bool {
 }
 
 // ErrorOf returns the answer for err: an *Error in its chain as it is, a fault by
-// its kind, and server_error for everything else. The cause stays attached for
-// the log.
+// its kind, and server_error for everything else. An *Error that is the private
+// cause of a fault, such as what another service said to this one, is not the
+// answer. The cause stays attached for the log.
 func ErrorOf(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && !isPrivate(e, err) {
 		return e
 	}
 	f := fault.Of(err)
@@ -137,6 +138,16 @@ func ErrorOf(err error) *Error {
 	case fault.Internal:
 	}
 	return e.Because(err)
+}
+
+// isPrivate reports whether e is in the chain of err as the cause of a fault.
+func isPrivate(e *Error, err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return false
+	}
+	cause, ok := errors.AsType[*Error](f)
+	return ok && cause == e
 }
 
 // KindOf says what a remote service's error means for the one who called it: the

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -245,29 +244,13 @@ func parseHashes(list string) ([][]byte, error) {
 	return digests, nil
 }
 
-// decodeBase64 reads base64 as clients really write it: the standard or the URL
-// alphabet, padded or not, percent-encoded once more, or with the blank that an
-// unescaped plus sign becomes in a form. The bytes are the same in each case.
+// decodeBase64 is csc.DecodeBase64 that also takes the blank that an unescaped plus
+// sign becomes in a form.
 func decodeBase64(s string) ([]byte, error) {
 	if s == "" {
 		return nil, nil
 	}
-	if strings.Contains(s, "%") {
-		u, err := url.PathUnescape(s)
-		if err != nil {
-			return nil, errors.New("it is not base64")
-		}
-		s = u
-	}
-	s = strings.NewReplacer("-", "+", "_", "/", " ", "+").Replace(s)
-	if body := strings.TrimRight(s, "="); len(s)-len(body) <= 2 {
-		s = body
-	}
-	b, err := base64.RawStdEncoding.Strict().DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") {
-		return nil, errors.New("it is not base64")
-	}
-	return b, nil
+	return csc.DecodeBase64(strings.ReplaceAll(s, " ", "+"))
 }
 
 // agrees reports whether the parameters beside authorization_details say nothing

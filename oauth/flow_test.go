@@ -410,3 +410,17 @@ func TestPurgeDeletesWhatIsLongOverAndNothingElse(t *testing.T) {
 		}
 	})
 }
+
+func TestRequestsThatNobodyTookUpAreSoonForgotten(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		r.push(r.basic(), wish())
+		waiting := r.begin(r.push(r.basic(), wish()))
+		r.clock.pass(12 * time.Minute)
+		if n, err := r.server.Purge(t.Context()); err != nil || n != 1 {
+			t.Errorf("purged %d rows, %v, want the one that was only pushed", n, err)
+		}
+		if a := r.back(waiting); a.status == http.StatusForbidden {
+			t.Errorf("the one that waits for the signer was purged: %d", a.status)
+		}
+	})
+}

@@ -84,6 +84,10 @@ func (tables) revokeToken(ctx context.Context, q store.Querier, hash string) err
 // and an expired token is called expired rather than unknown.
 const retention = 24 * time.Hour
 
+// abandoned is how long requests are kept after their time that never came to an
+// approval. Nobody will ask for them, and anybody can send a public client's.
+const abandoned = 10 * time.Minute
+
 // purgeBatch rows are deleted at a time, so that others get to write in between.
 const purgeBatch = 500
 
@@ -97,6 +101,7 @@ func (s *Server) Purge(ctx context.Context) (int64, error) {
 		before time.Time
 	}{
 		{`DELETE FROM oauth_once WHERE id IN (SELECT id FROM oauth_once WHERE expires_at < $1 LIMIT $2)`, now},
+		{`DELETE FROM oauth_request WHERE id IN (SELECT id FROM oauth_request WHERE expires_at < $1 AND (state = 'pushed' OR state = 'started') LIMIT $2)`, now.Add(-abandoned)},
 		{`DELETE FROM oauth_request WHERE id IN (SELECT id FROM oauth_request WHERE expires_at < $1 LIMIT $2)`, now.Add(-retention)},
 		{`DELETE FROM oauth_token WHERE hash IN (SELECT hash FROM oauth_token WHERE expires_at < $1 LIMIT $2)`, now.Add(-retention)},
 	} {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/web"
 	"github.com/countersign/countersign/signing"
 )
 
@@ -206,34 +207,13 @@ func (a *Authority) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func httpStatus(f *fault.Error) int {
-	switch f.Kind {
-	case fault.Invalid:
-		switch f.Code {
-		case "method":
-			return http.StatusMethodNotAllowed
-		case "content_type":
-			return http.StatusUnsupportedMediaType
-		}
-		return http.StatusBadRequest
-	case fault.NotFound:
-		return http.StatusNotFound
-	case fault.Conflict:
-		return http.StatusConflict
-	case fault.Unauthenticated:
-		return http.StatusUnauthorized
-	case fault.Forbidden:
-		return http.StatusForbidden
-	case fault.Expired:
-		return http.StatusGone
-	case fault.TooMany:
-		return http.StatusTooManyRequests
-	case fault.TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case fault.Unavailable:
-		return http.StatusServiceUnavailable
-	case fault.Internal:
+	switch f.Code {
+	case "method":
+		return http.StatusMethodNotAllowed
+	case "content_type":
+		return http.StatusUnsupportedMediaType
 	}
-	return http.StatusInternalServerError
+	return web.Status(f.Kind)
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

@@ -126,6 +126,11 @@ func (a *Authority) verify(ctx context.Context, r IssueRequest) (application, er
 	if app.public, err = checkPublicKey(app.key); err != nil {
 		return app, err
 	}
+	if a.cfg.QC != nil {
+		if err := a.cfg.QC.bear(app.key, app.proofing); err != nil {
+			return app, err
+		}
+	}
 	app.subject, err = newSubject(app.proofing.Subject)
 	return app, err
 }

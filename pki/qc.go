@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/signing"
 )
 
 // QCStatements are the statements of ETSI EN 319 412-5 in signers'
@@ -16,7 +19,7 @@ type QCStatements struct {
 	Compliance bool
 	// SSCD says that the private key is in a qualified signature creation
 	// device (§4.2.2). Software keys are in none.
-	SSCD bool
+	SSCD bool // issued for keys in a hardware module under SCAL 2 only
 	// PDS are the locations of the disclosure statement (§4.3.4); one in English
 	// at least.
 	PDS []PDSLocation
@@ -60,6 +63,23 @@ func (q QCStatements) check() error {
 	}
 	return nil
 }
+
+// bear refuses to put statements into a certificate that the two records behind
+// it do not bear out: a device for a key that is in none, or a qualified
+// certificate for somebody whose identity was hardly proved.
+func (q QCStatements) bear(k signing.KeyRecord, p signing.ProofingRecord) error {
+	if q.SSCD && (k.Keystore != hardwareKeystore || k.SCAL != 2) {
+		return fault.New(fault.Forbidden, "certificates here say that the key is in a signature creation device, and this key (keystore %q, SCAL %d) is not", k.Keystore, k.SCAL).
+			WithCode("not_in_device")
+	}
+	if q.Compliance && p.Assurance != "substantial" && p.Assurance != "high" {
+		return fault.New(fault.Forbidden, "qualified certificates need an identity proved at level substantial or high, not %q", p.Assurance).WithCode("assurance")
+	}
+	return nil
+}
+
+// hardwareKeystore is what key records call a keystore that is a device.
+const hardwareKeystore = "pkcs11"
 
 var (
 	oidQCStatements  = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 3}

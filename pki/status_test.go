@@ -259,6 +259,21 @@ func TestAnswersAreReusedUntilTheStatusChanges(t *testing.T) {
 	}
 }
 
+func TestAnswersAboutMadeUpNumbersAreNotKept(t *testing.T) {
+	f := newFixture(t, storetest.SQLite(t))
+	s := f.issue()
+	stranger := *s.cert
+	stranger.SerialNumber = big.NewInt(4711)
+	good := request(t, s.cert, f.Issuer(), crypto.SHA1)
+	for name, req := range map[string][]byte{"unknown": request(t, &stranger, f.Issuer(), crypto.SHA1), "a list": many(t, good, 2)} {
+		first := f.post(req)
+		f.clock.add(time.Second)
+		if bytes.Equal(f.post(req), first) {
+			t.Errorf("%s: the answer was kept", name)
+		}
+	}
+}
+
 func TestTheRevocationListIsFreshAndNumbered(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {
 		list := func(p string) *x509.RevocationList {

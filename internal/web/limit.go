@@ -21,9 +21,14 @@ type Limiter struct {
 	MaxKeys int
 	Now     func() time.Time // nil is time.Now
 
-	mu   sync.Mutex
-	full map[string]time.Time // when the bucket of the key will be full again
+	mu    sync.Mutex
+	full  map[string]time.Time // when the bucket of the key will be full again
+	swept time.Time            // when idle keys were last looked for
 }
+
+// sweepEvery is how often idle keys are looked for when there is no room: looking
+// takes long, and whoever brings many keys must not make every request wait for it.
+const sweepEvery = time.Second
 
 // overflow is the key of those for whom there is no room.
 const overflow = "\x00overflow"
@@ -66,6 +71,10 @@ func (l *Limiter) room(key string, at time.Time) string {
 	if _, known := l.full[key]; known || len(l.full) < most {
 		return key
 	}
+	if since := at.Sub(l.swept); since >= 0 && since < sweepEvery {
+		return overflow
+	}
+	l.swept = at
 	for k, full := range l.full {
 		if full.Before(at) { // as if it had never been used
 			delete(l.full, k)

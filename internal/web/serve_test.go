@@ -65,6 +65,30 @@ func TestLimiterGivesBurstThenRate(t *testing.T) {
 	}
 }
 
+func TestIdleKeysAreLookedForOnceASecond(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := &web.Limiter{Rate: 10, Burst: 1, MaxKeys: 1, Now: func() time.Time { return now }}
+	for _, step := range []struct {
+		after time.Duration
+		key   string
+		want  bool
+	}{
+		{0, "a", true},
+		{0, "b", true},                       // looked, no room: shares
+		{200 * time.Millisecond, "c", true},  // "a" is idle, but it is too soon to look again
+		{0, "d", false},                      // shares with "c"
+		{900 * time.Millisecond, "e", true},  // looked: there is room
+		{0, "f", true},                       // shares again, and alone
+		{0, "e", false},                      // it has a bucket of its own
+		{1100 * time.Millisecond, "g", true}, // and so on
+	} {
+		now = now.Add(step.after)
+		if ok, _ := l.Allow(step.key); ok != step.want {
+			t.Errorf("%s at %v: %v", step.key, now.Sub(time.Unix(1000, 0)), ok)
+		}
+	}
+}
+
 func TestTooManyRequestsAreToldWhenToComeBack(t *testing.T) {
 	now := time.Unix(1000, 0)
 	limit := web.Limit(&web.Limiter{Rate: 0.1, Burst: 1, Now: func() time.Time { return now }}, web.ClientKey, web.Problem)
