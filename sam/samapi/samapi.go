@@ -123,7 +123,7 @@ type SignResult struct {
 // Codes of faults that the module raises and protocols map to their own words.
 const (
 	CodeUnknownCredential  = "unknown_credential"
-	CodeCredentialDisabled = "credential_disabled"
+	CodeCredentialDisabled = "credential_disabled" //nolint:gosec // a code, no secret
 	CodeCertificateExpired = "certificate_expired"
 	CodeCertificateRevoked = "certificate_revoked"
 	CodeStatusUnknown      = "certificate_status_unknown"

@@ -1,0 +1,107 @@
+package approval
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/ui"
+	"github.com/countersign/countersign/sam/samapi"
+)
+
+// All words of the pages are in this file and in templates/.
+
+const moment = "2 January 2006, 15:04 MST"
+
+// content is what the templates show.
+type content struct {
+	samapi.Request
+
+	Asks    string // "Northgate asks you to sign 2 documents"
+	Count   string // "2 documents"
+	Asked   string
+	Until   string
+	Ended   string
+	Left    string
+	Self    string // address of this page
+	Return  string
+	Reject  string
+	Title   string
+	Detail  string
+	Advice  string
+	Support string
+}
+
+// requestPage is the page for a request in its present state.
+func requestPage(req samapi.Request, r *http.Request, origin string, now time.Time) (string, ui.View) {
+	c := content{
+		Request: req, Count: documents(len(req.Names)),
+		Asked: req.Issued.Format(moment), Until: req.Expires.Format(moment), Ended: req.Ended.Format(moment),
+		Left: left(req.Expires.Sub(now)), Self: origin + at(r, ""), Return: at(r, "/return"), Reject: at(r, "/reject"),
+	}
+	c.Asks = req.Party + " asks you to sign " + c.Count
+	v := ui.View{Data: &c}
+	home := &ui.Refresh{Seconds: 0, URL: c.Return}
+	switch req.State {
+	case samapi.Pending:
+		v.Title, v.Refresh = "Approve on your device", &ui.Refresh{Seconds: refreshTime}
+		return "waiting", v
+	case samapi.Approved:
+		c.Title = "You approved " + c.Count
+		v.Title = "Approved"
+	case samapi.Rejected:
+		c.Title = "The request is rejected"
+		v.Title = "Rejected"
+	default:
+		c.Title = "This request has ended"
+		v.Title = "Ended"
+	}
+	if !req.Returned {
+		v.Refresh = home
+	}
+	return "ended", v
+}
+
+func documents(n int) string {
+	if n == 1 {
+		return "1 document"
+	}
+	return fmt.Sprintf("%d documents", n)
+}
+
+func left(d time.Duration) string {
+	switch m := int(d.Round(time.Minute).Minutes()); {
+	case d < time.Minute:
+		return "less than a minute"
+	case m == 1:
+		return "1 minute"
+	default:
+		return fmt.Sprintf("%d minutes", m)
+	}
+}
+
+// failurePage is the page for a request that cannot be answered.
+func failurePage(f *fault.Error, id string) (string, ui.View) {
+	c := content{Detail: f.Detail, Support: id}
+	switch {
+	case f.Kind == fault.NotFound:
+		c.Title = "This request is not known here"
+		c.Detail = "The address is wrong, or the request is over and its record was put away. Nothing was signed by opening it."
+		c.Advice = "Go back to the page that sent you here and begin again."
+	case f.Code == samapi.CodeUnfinished:
+		c.Title = "Not decided yet"
+		c.Advice = "Approve or reject the request on your device first."
+	case f.Kind == fault.TooMany:
+		c.Title = "Too many requests at once"
+		c.Advice = "Wait a minute and load the page again. Nothing was lost."
+	case f.Kind == fault.Internal || f.Kind == fault.Unavailable:
+		c.Title = "The trust service does not answer"
+		c.Detail = "The request could not be read just now. Nothing was signed, and nothing was lost."
+		c.Advice = "Load the page again in a minute. If it lasts, tell the trust service the reference below."
+	default:
+		c.Title = "That was not possible"
+		c.Advice = "Go back to the page that sent you here. Nothing was signed by this."
+	}
+	return "failure", ui.View{Title: c.Title, Data: &c}
+}

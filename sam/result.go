@@ -1,0 +1,223 @@
+package sam
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/countersign/countersign/internal/audit"
+	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/sam/samapi"
+	"github.com/countersign/countersign/signing"
+)
+
+// States of a batch. Every batch ends in one of the last three.
+const (
+	batchSpent     = "spent"     // the hashes are spent, nothing is signed yet
+	batchSigned    = "signed"    // the signatures wait to be acknowledged
+	batchBurned    = "burned"    // nothing was signed and nothing will be
+	batchDelivered = "delivered" // the caller has the signatures
+	batchForgotten = "forgotten" // nobody fetched them in time
+)
+
+// Result returns the stored signatures of a SAD that were not acknowledged, for a
+// caller who lost the answer of Sign.
+func (m *Module) Result(ctx context.Context, sid, client string) (samapi.SignResult, error) {
+	now, err := m.clock.read()
+	if err != nil {
+		return samapi.SignResult{}, err
+	}
+	r, err := m.requestByID(ctx, m.db, sid, now)
+	if err != nil {
+		return samapi.SignResult{}, m.alarm(ctx, err)
+	}
+	if r.Client != client {
+		return samapi.SignResult{}, errNoRequest()
+	}
+	rows, err := m.db.Query(ctx, `SELECT algorithm, positions, signatures FROM sam_batch
+		WHERE sid = $1 AND state = $2 AND begun > $3 ORDER BY begun, id`, sid, batchSigned, store.Micros(now.Add(-m.limits.Keep)))
+	if err != nil {
+		return samapi.SignResult{}, fmt.Errorf("read signatures: %w", err)
+	}
+	defer rows.Close()
+	var out samapi.SignResult
+	for rows.Next() {
+		var (
+			alg                   int
+			positions, signatures string
+		)
+		if err := rows.Scan(&alg, &positions, &signatures); err != nil {
+			return samapi.SignResult{}, fmt.Errorf("read signatures: %w", err)
+		}
+		if err := add(&out, r, signing.Algorithm(alg), positions, signatures); err != nil {
+			return samapi.SignResult{}, m.alarm(ctx, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return samapi.SignResult{}, fmt.Errorf("read signatures: %w", err)
+	}
+	if len(out.Signatures) == 0 {
+		return out, fault.New(fault.NotFound, "there are no stored signatures for this approval")
+	}
+	return out, nil
+}
+
+// add appends the signatures of one batch.
+func add(out *samapi.SignResult, r *request, alg signing.Algorithm, positions, signatures string) error {
+	var (
+		where []int
+		sigs  [][]byte
+	)
+	bad := tampered(r.record(), "its stored signatures are unreadable")
+	if json.Unmarshal([]byte(positions), &where) != nil || json.Unmarshal([]byte(signatures), &sigs) != nil || len(where) != len(sigs) {
+		return bad
+	}
+	for i, p := range where {
+		if p < 0 || p >= len(r.sad.Documents) {
+			return bad
+		}
+		out.Hashes = append(out.Hashes, r.sad.Documents[p].DTBSR)
+		out.Signatures = append(out.Signatures, sigs[i])
+		out.Algorithms = append(out.Algorithms, alg)
+	}
+	return nil
+}
+
+// Acknowledge says that the caller has the signatures; they are then forgotten.
+func (m *Module) Acknowledge(ctx context.Context, sid, client string) error {
+	now, err := m.clock.read()
+	if err != nil {
+		return err
+	}
+	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = '', ended = $2 WHERE sid = $3 AND client = $4 AND state = $5`,
+			batchDelivered, store.Micros(now), sid, client, batchSigned)
+		if err != nil {
+			return fmt.Errorf("acknowledge: %w", err)
+		}
+		if n == 0 {
+			return nil // again, or never signed: there is nothing to forget
+		}
+		return m.audit.Append(ctx, tx, audit.Event{
+			Type: eventDelivered, Actor: "client:" + client, SID: sid, Data: map[string]int64{"batches": n},
+		})
+	})
+}
+
+// burn gives up a batch that was spent and not signed.
+func (m *Module) burn(ctx context.Context, batch, why string) error {
+	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		var sid, client, positions string
+		err := tx.QueryRow(ctx, `SELECT sid, client, positions FROM sam_batch WHERE id = $1`, batch).Scan(&sid, &client, &positions)
+		if err != nil {
+			return fmt.Errorf("burn: %w", err)
+		}
+		n, err := tx.Exec(ctx, `UPDATE sam_batch SET state = $1, ended = $2 WHERE id = $3 AND state = $4`,
+			batchBurned, store.Micros(m.clock.now()), batch, batchSpent)
+		if err != nil {
+			return fmt.Errorf("burn: %w", err)
+		}
+		if n != 1 {
+			return nil // signed after all, or burned by another process
+		}
+		return m.audit.Append(ctx, tx, audit.Event{
+			Type: eventSignatureBurned, Actor: actorSelf, SID: sid, Outcome: audit.Failure,
+			Data: map[string]any{"batch": batch, "client": client, "positions": json.RawMessage(positions), "reason": why},
+		})
+	})
+}
+
+// burnAfter is how old a batch without signatures must be before another process
+// than its own gives it up. Sign takes no longer than signTimeout.
+const burnAfter = signTimeout + 10*time.Second
+
+// recover burns what a crash left spent and not signed. The owner of a SQLite file
+// is its only process, so there nothing can be at work.
+func (m *Module) recover(ctx context.Context) error {
+	before := store.Micros(m.clock.now())
+	if m.db.Engine() != store.SQLite {
+		before -= burnAfter.Microseconds()
+	}
+	return m.burnOld(ctx, before)
+}
+
+func (m *Module) burnOld(ctx context.Context, before int64) error {
+	ids, err := m.strings(ctx, `SELECT id FROM sam_batch WHERE state = $1 AND begun <= $2`, batchSpent, before)
+	if err != nil {
+		return fmt.Errorf("find burned signatures: %w", err)
+	}
+	for _, id := range ids {
+		m.logger.WarnContext(ctx, "hashes were spent and never signed", slog.String("batch", id))
+		if err := m.burn(ctx, id, "the module stopped between spending and signing"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Module) strings(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := m.db.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// Run does what must be done from time to time until ctx ends: expired requests
+// are closed, burned hashes recorded, signatures that nobody fetched forgotten.
+func (m *Module) Run(ctx context.Context) error {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := m.Maintain(ctx); err != nil && ctx.Err() == nil {
+			m.logger.ErrorContext(ctx, "maintenance failed", slog.Any("error", err))
+		}
+	}
+}
+
+// Maintain does the work of Run once.
+func (m *Module) Maintain(ctx context.Context) error {
+	now, err := m.clock.read()
+	if err != nil {
+		return err
+	}
+	sids, err := m.strings(ctx, `SELECT sid FROM sam_request WHERE state = $1 AND expires <= $2 ORDER BY expires LIMIT 500`, samapi.Pending, store.Micros(now))
+	if err != nil {
+		return fmt.Errorf("find expired requests: %w", err)
+	}
+	for _, sid := range sids {
+		r, err := m.requestByID(ctx, m.db, sid, now)
+		if err == nil {
+			err = m.expire(ctx, r, now)
+		}
+		if err != nil {
+			m.logger.ErrorContext(ctx, "request cannot be closed", slog.String("sid", sid), slog.Any("error", m.alarm(ctx, err)))
+		}
+	}
+	if err := m.burnOld(ctx, store.Micros(now.Add(-burnAfter))); err != nil {
+		return err
+	}
+	_, err = m.db.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = '', ended = $2 WHERE state = $3 AND begun <= $4`,
+		batchForgotten, store.Micros(now), batchSigned, store.Micros(now.Add(-m.limits.Keep)))
+	if err != nil {
+		return fmt.Errorf("forget signatures: %w", err)
+	}
+	return nil
+}
