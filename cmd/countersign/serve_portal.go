@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/countersign/countersign/cmd/internal/daemon"
+	"github.com/countersign/countersign/internal/httpd"
+	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/web"
+	"github.com/countersign/countersign/relyingparty/portal"
+)
+
+type servePortalCmd struct{ daemon.Options }
+
+// portalSettings is the configuration of the portal.
+type portalSettings struct {
+	Door     daemon.Door `config:"door" doc:"Where it is reached."`
+	URL      string      `config:"url,required" doc:"Public address."`
+	Database string      `config:"database,required" doc:"sqlite:PATH or postgres://…"`
+	Org      string      `config:"organisation,required" doc:"Who runs it, shown on every page."`
+	Test     bool        `config:"test" doc:"Marks every page of a test installation."`
+	Gateway  string      `config:"gateway" doc:"Address of the gateway, for the start page."`
+	Approval string      `config:"approval" doc:"Address of the approval origin, for the start page."`
+	PKI      string      `config:"pki" doc:"Address of the certification authority, for the start page."`
+}
+
+func (s *portalSettings) links() []portal.Link {
+	var links []portal.Link
+	for _, l := range []portal.Link{
+		{Name: "Gateway", Address: s.Gateway, What: "OAuth 2 and the API of the Cloud Signature Consortium"},
+		{Name: "Approval", Address: s.Approval, What: "the activation module’s own pages, where signers approve"},
+		{Name: "Certification authority", Address: s.PKI, What: "certificates, their status, and time-stamps"},
+	} {
+		switch {
+		case l.Address == "":
+			continue
+		case l.Name == "Gateway":
+			l.Address += "/.well-known/oauth-authorization-server"
+		case l.Name == "Certification authority":
+			l.Address += "/anchors.pem"
+		}
+		links = append(links, l)
+	}
+	return links
+}
+
+// Run serves the portal.
+func (c *servePortalCmd) Run(ctx context.Context, t terminal) error {
+	var s portalSettings
+	return serve(ctx, t, c.Options, "portal", &s, func(ctx context.Context, p *daemon.Process) (func() error, error) { return openPortal(ctx, p, &s) })
+}
+
+// joinPortal opens the database and brings it up to date.
+func joinPortal(ctx context.Context, s *portalSettings) (*portal.Portal, *store.DB, error) {
+	db, err := store.Open(ctx, s.Database)
+	if err != nil {
+		return nil, nil, err
+	}
+	site, err := portal.New(ctx, portal.Config{DB: db, Org: s.Org, Test: s.Test, Links: s.links()})
+	if err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	return site, db, nil
+}
+
+func openPortal(ctx context.Context, p *daemon.Process, s *portalSettings) (closing func() error, err error) {
+	site, db, err := joinPortal(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := s.Door.TLS()
+	if err != nil {
+		return db.Close, err
+	}
+	checks := web.Checks{"database": db.Ping}
+	router := httpd.New(httpd.Config{Web: p.Web(s.Door, strings.HasPrefix(s.URL, "https:"))})
+	own := p.Watch(s.Door, checks, router.Handle)
+	site.Mount(router)
+	if err := p.Listen(ctx, s.Door.Listen, router, tlsConfig); err != nil {
+		return db.Close, err
+	}
+	if err := p.Monitor(ctx, s.Door, own); err != nil {
+		return db.Close, err
+	}
+	p.Every(24*time.Hour, "purge", site.Purge)
+	admin := http.NewServeMux()
+	p.Status(admin, s.Door, checks, func(ctx context.Context) map[string]string {
+		facts := map[string]string{"address": s.URL}
+		if n, err := site.Returned(ctx, time.Now().Add(-24*time.Hour)); err == nil {
+			facts["returned in 24 h"] = fmt.Sprintf("%d approved, %d declined", n["code"], n["access_denied"])
+		}
+		return facts
+	})
+	return db.Close, p.Socket(ctx, web.SocketConfig{Path: string(s.Door.Admin)}, web.Wrap(admin, p.Web(s.Door, false)))
+}
