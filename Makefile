@@ -43,7 +43,7 @@ demo: build ## sign a PDF on this machine, everything included; FILE= OUT= NAME=
 	@exec bin/countersign demo
 
 test: ## the whole suite, with the race detector; installs what it needs
-	@tools/need gcc:gcc softhsm2-util:softhsm2 initdb:postgresql pdfsig:poppler-utils qpdf:qpdf openssl:openssl
+	@tools/need gcc:gcc /usr/include/grp.h:libc6-dev softhsm2-util:softhsm2 initdb:postgresql pdfsig:poppler-utils qpdf:qpdf openssl:openssl
 	@tools/data CORPUS="$(CORPUS)" FEATURES="$(FEATURES)" CONTROLS="$(CONTROLS)"
 	@$(WITH_DATA) tools/suite "$(ORACLES)" "$(CACHE)" $(GO) run ./cmd/internal/ci test -race -vet=off -count=1 -timeout 18m ./...
 
