@@ -137,7 +137,7 @@ func (c *caller) failed(ctx context.Context, err error) error {
 		return fault.New(fault.Unavailable, "%s is at a private address; allow that host if this is meant", c.name).WithCode(CodeUnreachable).Because(err)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || strings.Contains(err.Error(), "malformed HTTP") {
-		return c.garbage("broke off its answer or did not answer in HTTP").Because(err)
+		return c.garbage("broke off its answer or did not answer in HTTP; check its address, or try again later").Because(err)
 	}
 	return fault.New(fault.Unavailable, "%s cannot be reached: check its address and whether it is up", c.name).WithCode(CodeUnreachable).Because(err)
 }
@@ -164,7 +164,7 @@ func (c *caller) decode(a *answer, out any, want ...int) error {
 			continue
 		}
 		if !isJSON {
-			return c.garbage("answered %d without JSON", a.status)
+			return c.garbage("answered %d without JSON; check its address", a.status)
 		}
 		if err := json.Unmarshal(a.body, out); err != nil {
 			return c.garbage("answered %d with JSON that cannot be read", a.status).Because(err)
@@ -180,9 +180,16 @@ func (c *caller) decode(a *answer, out any, want ...int) error {
 		if said == "" {
 			said = e.Code
 		}
-		return fault.New(e.KindOf(), "%s refused: %s", c.name, said).WithCode(CodeRefused).Because(&e)
+		kind := e.KindOf()
+		if kind == fault.Unavailable || kind == fault.TooMany {
+			said = strings.TrimSuffix(said, ".") + "; try again later"
+		}
+		return fault.New(kind, "%s refused: %s", c.name, said).WithCode(CodeRefused).Because(&e)
 	}
-	return c.garbage("answered %d, which was not expected here", a.status)
+	if a.status >= http.StatusInternalServerError {
+		return c.garbage("answered %d; try again later", a.status)
+	}
+	return c.garbage("answered %d, which was not expected here; check its address", a.status)
 }
 
 // printable makes text from outside fit for a terminal or a log: one line, no
