@@ -32,8 +32,14 @@ type evidence struct {
 	SPKI          []byte            `json:"spki"`
 	Signature     []byte            `json:"signature,omitempty"`
 	WebAuthn      *samapi.Assertion `json:"webauthn,omitempty"`
-	// Wysiwys is 2 when the device said that it recomputed every digest.
-	Wysiwys int `json:"wysiwys,omitempty"`
+	// StatedByDevice is what the device said beside its signature. Nobody checked
+	// it, and no policy counts it: that is the SAD's own wysiwys.
+	StatedByDevice *statement `json:"statedByDevice,omitempty"`
+}
+
+// statement is a device's own word about an approval.
+type statement struct {
+	Wysiwys int `json:"wysiwys"` // 2: it recomputed every digest from the documents
 }
 
 // Approve takes a signer's yes: the device's signature over exactly the bytes of
@@ -216,8 +222,8 @@ func (m *Module) countNumber(ctx context.Context, tx *store.Tx, r *request, a *a
 // approve turns the request's state, once, with the evidence beside it.
 func (m *Module) approve(ctx context.Context, tx *store.Tx, r *request, a *authenticator, yes samapi.Approval, now time.Time) error {
 	ev := evidence{Mechanism: a.Mechanism, Authenticator: a.ID, SPKI: a.SPKI, Signature: yes.Signature, WebAuthn: yes.WebAuthn}
-	if yes.Wysiwys == 2 && r.sad.Wysiwys == 1 {
-		ev.Wysiwys = 2
+	if yes.StatedWysiwys == 2 && r.sad.Wysiwys == 1 {
+		ev.StatedByDevice = &statement{Wysiwys: 2}
 	}
 	assertion, err := json.Marshal(ev)
 	if err != nil {

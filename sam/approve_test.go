@@ -1,6 +1,7 @@
 package sam_test
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -9,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign/countersign/internal/audit"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/store/storetest"
+	"github.com/countersign/countersign/sam"
 	"github.com/countersign/countersign/sam/sad"
 	"github.com/countersign/countersign/sam/samapi"
 	"github.com/countersign/countersign/sam/samtest"
@@ -420,4 +423,62 @@ func TestPendingRequestsAreLimited(t *testing.T) {
 			t.Errorf("after they expired: %v", err)
 		}
 	})
+}
+
+// TestWhatTheDeviceStatesIsRecordedAsItsWord: the device says that it recomputed
+// the digests. The module cannot check that, and says so.
+func TestWhatTheDeviceStatesIsRecordedAsItsWord(t *testing.T) {
+	r := samtest.New(t, storetest.SQLite(t), samtest.Config{Limits: noLimits})
+	p := r.Person(samtest.Wish{})
+	for _, row := range []struct {
+		name     string
+		attrs    bool
+		says     int
+		recorded string
+	}{
+		{"nothing said", true, 0, `null`},
+		{"recomputed", true, 2, `{"wysiwys":2}`},
+		{"something unknown", true, 3, `null`},
+		{"recomputed without attributes", false, 2, `null`},
+	} {
+		in := r.Intent(p, samtest.Hash(row.name))
+		if row.attrs {
+			doc := samtest.Hash(row.name)
+			d := &in.Documents[0]
+			d.SignedAttrs, d.DTBSR = samtest.Attributes{Digest: doc, CertDigest: samtest.Hash(string(p.Leaf.Raw))}.DER()
+			d.DocHash = doc
+		}
+		q := r.Started(in)
+		yes := p.Yes(q)
+		yes.StatedWysiwys = row.says
+		if _, err := r.Approve(t.Context(), q.SID, yes); err != nil {
+			t.Fatal(err)
+		}
+		r.Events(q.SID)
+		all, err := r.Audit.Records(t.Context(), audit.Filter{SID: q.SID})
+		if err != nil || all[len(all)-1].Type != "sad.approved" {
+			t.Fatalf("%d events, %v", len(all), err)
+		}
+		var said struct {
+			SAD      []byte
+			Evidence map[string]json.RawMessage
+		}
+		if err := json.Unmarshal(all[len(all)-1].Data, &said); err != nil {
+			t.Fatal(err)
+		}
+		got := "null"
+		if s := said.Evidence["statedByDevice"]; s != nil {
+			got = string(s)
+		}
+		if got != row.recorded || said.Evidence["wysiwys"] != nil {
+			t.Errorf("%s: recorded %s, want %s", row.name, got, row.recorded)
+		}
+		if s, err := sad.Parse(said.SAD); err != nil || (s.Wysiwys == 1) != row.attrs {
+			t.Errorf("%s: the SAD's own level is %d, %v", row.name, s.Wysiwys, err)
+		}
+	}
+	// The highest word of a device is no more than the module's own check.
+	if _, err := sam.New(t.Context(), func() sam.Config { c := r.Config; c.Limits.MinWysiwys = 2; return c }()); err == nil {
+		t.Error("a policy may demand what only the device says")
+	}
 }

@@ -110,8 +110,8 @@ func (m *Module) checkIntent(ctx context.Context, in samapi.Intent) (*intent, er
 
 // checkAsker checks who asks and how.
 func (m *Module) checkAsker(ctx context.Context, i *intent) error {
-	if i.Client == "" || len(i.Client) > 200 || len(i.Org) > 200 || len(i.Lang) > 35 {
-		return fault.New(fault.Invalid, "the client, organisation or language is missing or too long")
+	if i.Client == "" || len(i.Client) > 200 || !plain(i.Client) || len(i.Org) > 200 || len(i.Lang) > 35 {
+		return fault.New(fault.Invalid, "the client, organisation or language is missing, too long, or not of plain letters")
 	}
 	if len(i.Request) != sha256.Size {
 		return fault.New(fault.Invalid, "the hash of the authorisation request must have %d bytes", sha256.Size)
@@ -122,6 +122,9 @@ func (m *Module) checkAsker(ctx context.Context, i *intent) error {
 	var err error
 	if i.party, err = cleanText(i.ClientName, maxName); err != nil {
 		return err
+	}
+	if i.party == "" { // a name of blanks
+		i.party = i.Client
 	}
 	switch {
 	case i.Redeem < 0 || i.Redeem > m.limits.MaxRedeem:

@@ -45,6 +45,8 @@ func TestBeginRefusesWhatCannotBeSigned(t *testing.T) {
 		{"64 bytes as SHA-256", func(i *samapi.Intent) { i.Documents[0].DTBSR = make([]byte, 64) }, fault.Invalid, samapi.CodeHashLength},
 		{"negative size", func(i *samapi.Intent) { i.Documents[0].Size = -1 }, fault.Invalid, ""},
 		{"very long name", func(i *samapi.Intent) { i.Documents[0].Label = strings.Repeat("x", 257) }, fault.Invalid, ""},
+		{"client with a line break", func(i *samapi.Intent) { i.Client = "north\ngate" }, fault.Invalid, ""},
+		{"client turned round", func(i *samapi.Intent) { i.Client = "north\u202egate" }, fault.Invalid, ""},
 		{"very long client name", func(i *samapi.Intent) { i.ClientName = strings.Repeat("x", 129) }, fault.Invalid, ""},
 		{"negative redemption", func(i *samapi.Intent) { i.Redeem = -1 }, fault.Invalid, ""},
 	} {

@@ -1,8 +1,10 @@
 package sam_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -174,6 +176,76 @@ func TestSlowModuleDoesNotSignAfterItsHashesWereGivenUp(t *testing.T) {
 	})
 }
 
+// onRecord runs a function at a log record.
+type onRecord struct {
+	slog.Handler
+
+	message string
+	do      func()
+}
+
+func (h onRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h onRecord) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == h.message {
+		h.do()
+	}
+	return nil
+}
+
+// TestBatchThatIsSignedMeanwhileIsNotBurned: a slow process signs at the very
+// moment when another one is about to give its batch up.
+func TestBatchThatIsSignedMeanwhileIsNotBurned(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		faults := &samtest.Faults{}
+		reached, free := make(chan struct{}), make(chan struct{})
+		type result struct {
+			got samapi.SignResult
+			err error
+		}
+		done, ended := make(chan result, 1), result{}
+		log := slog.New(onRecord{slog.DiscardHandler, "hashes were spent and never signed", func() {
+			close(free)
+			ended = <-done
+		}})
+		r := samtest.New(t, db, samtest.Config{Wrap: faults.Around, Log: log})
+		p := r.Person(samtest.Wish{})
+		h := samtest.Hash("x")
+		q := r.Approved(p, h)
+		faults.Set(func(op string) error {
+			if op == "signed" {
+				close(reached)
+				<-free
+			}
+			return nil
+		})
+		go func() {
+			got, err := r.Sign(t.Context(), r.SignRequest(p, q, h))
+			done <- result{got, err}
+		}()
+		<-reached
+		r.Clock.Add(2 * time.Minute)
+		if err := r.Maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ended.err != nil || len(ended.got.Signatures) != 1 {
+			t.Fatalf("the slow process: %v", ended)
+		}
+		want := []string{"sad.created", "sad.approved", "sad.consumed", "signature.created"}
+		if got := r.Events(q.SID); !slices.Equal(got, want) {
+			t.Errorf("events %v, want %v", got, want)
+		}
+		kept, err := r.Result(t.Context(), q.SID, samtest.Client)
+		if err != nil || !slices.EqualFunc(kept.Signatures, ended.got.Signatures, slices.Equal) {
+			t.Errorf("result: %v, %v", kept, err)
+		}
+		s, err := r.Status(t.Context())
+		if err != nil || s.Burned != 0 || s.Batches["signed"] != 1 {
+			t.Errorf("status %+v, %v", s, err)
+		}
+	})
+}
+
 // TestNoSignatureWithoutItsRecord lets each write of Sign fail.
 func TestNoSignatureWithoutItsRecord(t *testing.T) {
 	t.Run("first transaction", func(t *testing.T) {
@@ -249,20 +321,82 @@ func TestLostAnswerIsFetchedAgain(t *testing.T) {
 		if _, err := r.Result(t.Context(), q.SID, "mallory"); !errors.Is(err, fault.NotFound) {
 			t.Errorf("another client: %v", err)
 		}
-		if err := r.Acknowledge(t.Context(), q.SID, "mallory"); err != nil {
+		if err := r.Acknowledge(t.Context(), q.SID, "mallory", got.Signatures); err != nil {
 			t.Error(err)
 		}
 		if _, err := r.Result(t.Context(), q.SID, samtest.Client); err != nil {
 			t.Errorf("after another client acknowledged: %v", err)
 		}
-		if err := r.Acknowledge(t.Context(), q.SID, samtest.Client); err != nil {
+		if err := r.Acknowledge(t.Context(), q.SID, samtest.Client, got.Signatures); err != nil {
 			t.Error(err)
 		}
 		if _, err := r.Result(t.Context(), q.SID, samtest.Client); !errors.Is(err, fault.NotFound) {
 			t.Errorf("after the acknowledgement: %v", err)
 		}
-		if err := r.Acknowledge(t.Context(), q.SID, samtest.Client); err != nil {
+		if err := r.Acknowledge(t.Context(), q.SID, samtest.Client, got.Signatures); err != nil {
 			t.Errorf("acknowledged again: %v", err)
+		}
+	})
+}
+
+// TestOnlySignaturesThatArrivedAreForgotten acknowledges piece by piece, while
+// others are made under the same approval.
+func TestOnlySignaturesThatArrivedAreForgotten(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := samtest.New(t, db, samtest.Config{})
+		p := r.Person(samtest.Wish{})
+		a, b, c := samtest.Hash("a"), samtest.Hash("b"), samtest.Hash("c")
+		q := r.Approved(p, a, b, c, c)
+		sign := func(hashes ...[]byte) [][]byte {
+			t.Helper()
+			got, err := r.Sign(t.Context(), r.SignRequest(p, q, hashes...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.Signatures
+		}
+		left := func(want ...[]byte) {
+			t.Helper()
+			r.Restart()
+			got, err := r.Result(t.Context(), q.SID, samtest.Client)
+			if err != nil && !errors.Is(err, fault.NotFound) {
+				t.Fatal(err)
+			}
+			slices.SortFunc(got.Signatures, bytes.Compare)
+			slices.SortFunc(want, bytes.Compare)
+			if !slices.EqualFunc(got.Signatures, want, slices.Equal) || len(got.Hashes) != len(want) || len(got.Algorithms) != len(want) {
+				t.Errorf("%d signatures are left, want %d, or they are others", len(got.Signatures), len(want))
+			}
+		}
+		acknowledge := func(signatures ...[]byte) {
+			t.Helper()
+			if err := r.Acknowledge(t.Context(), q.SID, samtest.Client, signatures); err != nil {
+				t.Error(err)
+			}
+		}
+		both := sign(a, b)
+		one := sign(c)
+		again := sign(c) // after the caller read the result, before it acknowledged
+		acknowledge(append(one, both[1])...)
+		left(both[0], again[0])
+		acknowledge()
+		acknowledge(one...)
+		acknowledge([]byte("none of these"), nil)
+		left(both[0], again[0])
+		acknowledge(both...)
+		left(again[0])
+		acknowledge(again...)
+		left()
+		want := []string{
+			"sad.created", "sad.approved", "sad.consumed", "signature.created", "sad.consumed", "signature.created", "sad.consumed",
+			"signature.created", "signature.delivered", "signature.delivered", "signature.delivered",
+		}
+		if got := r.Events(q.SID); !slices.Equal(got, want) {
+			t.Errorf("events %v, want %v", got, want)
+		}
+		s, err := r.Status(t.Context())
+		if err != nil || s.Batches["delivered"] != 3 || s.Batches["signed"] != 0 {
+			t.Errorf("status %+v, %v", s, err)
 		}
 	})
 }

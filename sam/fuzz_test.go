@@ -1,7 +1,12 @@
 package sam_test
 
 import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 	"unicode"
@@ -17,26 +22,108 @@ import (
 	"github.com/countersign/countersign/signing"
 )
 
-func FuzzOCSP(f *testing.F) {
-	clock := &samtest.Clock{}
-	clock.Add(time.Since(clock.Now()))
-	ca := samtest.NewCA(f, clock)
-	leaf := ca.Leaf(signing.Subject{CommonName: "Ada", Country: "NO"}, spki(f, samtest.Key(f)))
-	for _, status := range []int{ocsp.Good, ocsp.Revoked, ocsp.Unknown} {
-		der := ca.OCSP(leaf, status)
-		if err := sam.ReadStatus(der, leaf, ca.Cert, clock.Now()); err != nil {
-			f.Fatalf("seed: %v", err)
+// ocspWorld reads testdata/ocsp. Its keys are stored because every process of the
+// fuzzer must know the same ones, else no seed verifies but in the first, and all
+// that is tried looks new to it.
+type ocspWorld struct {
+	*testing.F
+
+	leaf, ca *x509.Certificate
+	now      time.Time
+}
+
+func newOCSPWorld(f *testing.F) *ocspWorld {
+	f.Helper()
+	w := &ocspWorld{F: f}
+	for name, to := range map[string]**x509.Certificate{"leaf.crt": &w.leaf, "ca.crt": &w.ca} {
+		var err error
+		if *to, err = x509.ParseCertificate(w.read(name)); err != nil {
+			f.Fatal(err)
 		}
-		f.Add(der)
 	}
-	f.Add(ocsp.TryLaterErrorResponse)
-	f.Fuzz(func(t *testing.T, der []byte) {
-		if sam.ReadStatus(der, leaf, ca.Cert, clock.Now()) != nil {
-			return
+	w.now = w.leaf.NotBefore.Add(time.Hour)
+	for _, name := range []string{"good.ocsp", "revoked.ocsp", "unknown.ocsp", "issuer.ocsp"} {
+		if err := sam.ReadStatus(w.read(name), w.leaf, w.ca, w.now); err != nil {
+			f.Fatalf("%s: %v", name, err)
 		}
-		// Only what the responder signed is accepted. x/crypto must agree.
-		if _, err := ocsp.ParseResponseForCert(der, leaf, ca.Cert); err != nil {
-			t.Errorf("accepted %x, x/crypto says %v", der, err)
+	}
+	return w
+}
+
+func (w *ocspWorld) read(name string) []byte {
+	w.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "ocsp", name))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return b
+}
+
+// check holds what is accepted against x/crypto: only what the responder signed may
+// be.
+func (w *ocspWorld) check(t *testing.T, der []byte) (accepted bool) {
+	t.Helper()
+	if sam.ReadStatus(der, w.leaf, w.ca, w.now) != nil {
+		return false
+	}
+	if _, err := ocsp.ParseResponseForCert(der, w.leaf, w.ca); err != nil {
+		t.Errorf("accepted %x, x/crypto says %v", der, err)
+	}
+	return true
+}
+
+// FuzzOCSP reads whole responses. Its seeds are short, signed by the issuer itself:
+// the fuzzer first makes each find smaller, which takes the square of its length.
+func FuzzOCSP(f *testing.F) {
+	w := newOCSPWorld(f)
+	f.Add(w.read("issuer.ocsp"))
+	f.Add(ocsp.TryLaterErrorResponse)
+	f.Fuzz(func(t *testing.T, der []byte) { w.check(t, der) })
+}
+
+// FuzzOCSPResponder puts any bytes where a response has its responder's certificate.
+func FuzzOCSPResponder(f *testing.F) {
+	w := newOCSPWorld(f)
+	var (
+		outer struct {
+			Status asn1.Enumerated
+			Bytes  struct {
+				Type     asn1.ObjectIdentifier
+				Response []byte
+			} `asn1:"explicit,tag:0"`
+		}
+		basic struct {
+			TBS, Algorithm asn1.RawValue
+			Signature      asn1.BitString
+			Certs          []asn1.RawValue `asn1:"explicit,tag:0,optional"`
+		}
+	)
+	if _, err := asn1.Unmarshal(w.read("good.ocsp"), &outer); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := asn1.Unmarshal(outer.Bytes.Response, &basic); err != nil {
+		f.Fatal(err)
+	}
+	with := func(cert []byte) ([]byte, error) {
+		inner, whole := basic, outer
+		inner.Certs = []asn1.RawValue{{FullBytes: cert}}
+		var err error
+		if whole.Bytes.Response, err = asn1.Marshal(inner); err != nil {
+			return nil, err
+		}
+		return asn1.Marshal(whole)
+	}
+	right := basic.Certs[0].FullBytes
+	f.Add(right)
+	f.Add(w.leaf.Raw)
+	f.Fuzz(func(t *testing.T, cert []byte) {
+		der, err := with(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted := w.check(t, der)
+		if accepted && !bytes.Contains(cert, right) || !accepted && bytes.Equal(cert, right) {
+			t.Errorf("accepted is %t with certificate %x", accepted, cert)
 		}
 	})
 }

@@ -24,7 +24,8 @@ const (
 )
 
 // Result returns the stored signatures of a SAD that were not acknowledged, for a
-// caller who lost the answer of Sign.
+// caller who lost the answer of Sign. Whether the credential could sign now does not
+// matter: nothing is signed.
 func (m *Module) Result(ctx context.Context, sid, client string) (samapi.SignResult, error) {
 	now, err := m.clock.read()
 	if err != nil {
@@ -79,6 +80,9 @@ func add(out *samapi.SignResult, r *request, alg signing.Algorithm, positions, s
 		if p < 0 || p >= len(r.sad.Documents) {
 			return bad
 		}
+		if sigs[i] == nil {
+			continue // acknowledged
+		}
 		out.Hashes = append(out.Hashes, r.sad.Documents[p].DTBSR)
 		out.Signatures = append(out.Signatures, sigs[i])
 		out.Algorithms = append(out.Algorithms, alg)
@@ -86,25 +90,109 @@ func add(out *samapi.SignResult, r *request, alg signing.Algorithm, positions, s
 	return nil
 }
 
-// Acknowledge says that the caller has the signatures; they are then forgotten.
-func (m *Module) Acknowledge(ctx context.Context, sid, client string) error {
+// Acknowledge says that the caller has these signatures, as Sign or Result gave
+// them. They are then forgotten, and no others: neither those of an answer that may
+// be lost, nor those that were made meanwhile.
+func (m *Module) Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error {
 	now, err := m.clock.read()
 	if err != nil {
 		return err
 	}
+	arrived := make(map[string]bool, len(signatures))
+	for _, s := range signatures {
+		arrived[string(s)] = true
+	}
 	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = '', ended = $2 WHERE sid = $3 AND client = $4 AND state = $5`,
-			batchDelivered, store.Micros(now), sid, client, batchSigned)
+		batches, err := keptBatches(ctx, tx, sid, client)
 		if err != nil {
-			return fmt.Errorf("acknowledge: %w", err)
+			return err
 		}
-		if n == 0 {
+		said := delivery{}
+		for _, b := range batches {
+			n, err := b.forget(ctx, tx, arrived, now)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				said.Batches = append(said.Batches, b.id)
+				said.Signatures += n
+			}
+		}
+		if said.Signatures == 0 {
 			return nil // again, or never signed: there is nothing to forget
 		}
-		return m.audit.Append(ctx, tx, audit.Event{
-			Type: eventDelivered, Actor: "client:" + client, SID: sid, Data: map[string]int64{"batches": n},
-		})
+		return m.audit.Append(ctx, tx, audit.Event{Type: eventDelivered, Actor: "client:" + client, SID: sid, Data: said})
 	})
+}
+
+// delivery is the data of an event signature.delivered: how many signatures of
+// which batches have arrived.
+type delivery struct {
+	Batches    []string `json:"batches"`
+	Signatures int      `json:"signatures"`
+}
+
+// kept is a batch with the text of its signatures; one that has arrived is null.
+type kept struct{ id, text string }
+
+func keptBatches(ctx context.Context, tx *store.Tx, sid, client string) ([]kept, error) {
+	rows, err := tx.Query(ctx, `SELECT id, signatures FROM sam_batch WHERE sid = $1 AND client = $2 AND state = $3 ORDER BY begun, id`,
+		sid, client, batchSigned)
+	if err != nil {
+		return nil, fmt.Errorf("acknowledge: %w", err)
+	}
+	defer rows.Close()
+	var out []kept
+	for rows.Next() {
+		var b kept
+		if err := rows.Scan(&b.id, &b.text); err != nil {
+			return nil, fmt.Errorf("acknowledge: %w", err)
+		}
+		out = append(out, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("acknowledge: %w", err)
+	}
+	return out, nil
+}
+
+// forget drops the signatures of the batch that have arrived and says how many
+// those are. Without any left, the batch is delivered.
+func (b *kept) forget(ctx context.Context, tx *store.Tx, arrived map[string]bool, now time.Time) (n int, err error) {
+	var signatures [][]byte
+	if err := json.Unmarshal([]byte(b.text), &signatures); err != nil {
+		return 0, tampered("batch/"+b.id, "its signatures are unreadable")
+	}
+	left := 0
+	for i, s := range signatures {
+		switch {
+		case s == nil:
+		case arrived[string(s)]:
+			signatures[i] = nil
+			n++
+		default:
+			left++
+		}
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	state, text := batchDelivered, []byte{}
+	if left > 0 {
+		state = batchSigned
+		if text, err = json.Marshal(signatures); err != nil {
+			return 0, err
+		}
+	}
+	changed, err := tx.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = $2, ended = $3 WHERE id = $4 AND state = $5 AND signatures = $6`,
+		state, string(text), store.Micros(now), b.id, batchSigned, b.text)
+	if err != nil {
+		return 0, fmt.Errorf("acknowledge: %w", err)
+	}
+	if changed != 1 {
+		return 0, fault.New(fault.Conflict, "the stored signatures changed at the same moment; acknowledge them again")
+	}
+	return n, nil
 }
 
 // burn gives up a batch that was spent and not signed.

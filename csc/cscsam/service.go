@@ -26,7 +26,8 @@ type SAM interface {
 	Sign(ctx context.Context, r samapi.SignRequest) (samapi.SignResult, error)
 	// Result returns signatures that were made and not yet acknowledged.
 	Result(ctx context.Context, sid, client string) (samapi.SignResult, error)
-	Acknowledge(ctx context.Context, sid, client string) error
+	// Acknowledge says that these signatures have arrived; no others are forgotten.
+	Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error
 }
 
 // Links says which signers allowed a client to see their credentials.
@@ -205,8 +206,9 @@ func (s *Service) CredentialsList(ctx context.Context, by csc.Caller, q *csc.Cre
 			continue
 		}
 		c, err := s.parse(raw)
-		if err != nil {
-			return nil, err
+		if err != nil { // the others can be used
+			s.log.ErrorContext(ctx, "credential left out of a list", "credential", raw.ID, "error", err)
+			continue
 		}
 		if !c.visible() || (q.OnlyValid && !s.valid(ctx, c)) {
 			continue

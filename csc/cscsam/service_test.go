@@ -1,6 +1,7 @@
 package cscsam_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"slices"
@@ -378,12 +380,13 @@ func TestStatusTooOldForTheModuleIsFetchedAnew(t *testing.T) {
 // responder answers every OCSP request alike.
 type responder struct {
 	answer []byte
+	err    error
 	asked  int
 }
 
 func (r *responder) OCSP(context.Context, string, []byte) ([]byte, error) {
 	r.asked++
-	return r.answer, nil
+	return r.answer, r.err
 }
 
 func TestAnswerFromTheFutureIsKeptNoLongerThanAnother(t *testing.T) {
@@ -494,6 +497,148 @@ func TestDeliveryOfOneRequestForgetsNoOthers(t *testing.T) {
 	again := d.check(d.call("signatures/signHash", token, d.signHash(object{"hashes": text[:1]})), signing.ECDSAWithSHA256, raw[:1])
 	if diff := cmp.Diff(first, again); diff != "" || d.SAM.Made() != 2 {
 		t.Errorf("%d signatures, %s", d.SAM.Made(), diff)
+	}
+}
+
+// TestSignaturesMadeWhileOthersAreAcknowledgedStay signs once more between the
+// gateway's look at what is stored and its acknowledgement.
+func TestSignaturesMadeWhileOthersAreAcknowledgedStay(t *testing.T) {
+	d := newDesk(t, signing.P256)
+	s, err := cscsam.New(cscsam.Config{SAM: d.SAM, Links: d.Service, OCSP: &responder{answer: d.PKI.OCSPResponse(adestest.Answer{Cert: d.PKI.Signer.Cert})}})
+	d.must(err)
+	_, sid, raw, text := d.approved(3)
+	by := csc.Caller{Org: csctest.Org, Client: csctest.ClientID, Scope: csc.ScopeCredential, Credential: csctest.CredentialID, SID: sid}
+	deliver := func(hashes ...string) {
+		t.Helper()
+		q := &csc.SignHashRequest{CredentialID: csctest.CredentialID, Hashes: hashes, SignAlgo: signing.ECDSAWithSHA256.OID()}
+		_, err := s.SignHash(t.Context(), by, q)
+		d.must(err)
+		s.Delivered(t.Context(), by, q)
+	}
+	var between sync.Once
+	d.SAM.Before = func(op string) error {
+		if op == "Acknowledge" {
+			between.Do(func() { _, err := d.SAM.Sign(d.Context(), d.order(sid, raw[1:]...)); d.must(err) })
+		}
+		return nil
+	}
+	deliver(text[0])
+	kept, err := d.SAM.Result(t.Context(), sid, csctest.ClientID)
+	if err != nil || !slices.EqualFunc(kept.Hashes, raw[1:], slices.Equal) {
+		t.Fatalf("kept %x, %v; want %x", kept.Hashes, err, raw[1:])
+	}
+	deliver(text[2])
+	if kept, err = d.SAM.Result(t.Context(), sid, csctest.ClientID); err != nil || !slices.EqualFunc(kept.Hashes, raw[1:2], slices.Equal) {
+		t.Errorf("kept %x, %v; want %x", kept.Hashes, err, raw[1:2])
+	}
+	if d.SAM.Made() != 3 {
+		t.Errorf("%d signatures for 3 hashes", d.SAM.Made())
+	}
+}
+
+// order is a request to the module for signatures under the approval.
+func (d *desk) order(sid string, hashes ...[]byte) samapi.SignRequest {
+	return samapi.SignRequest{
+		SID: sid, Client: csctest.ClientID, Credential: csctest.CredentialID, Algorithm: signing.ECDSAWithSHA256, Hashes: hashes,
+		OCSP: d.PKI.OCSPResponse(adestest.Answer{Cert: d.PKI.Signer.Cert}),
+	}
+}
+
+func (d *desk) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+// TestStoredSignaturesAreGivenWhenNothingNewMayBeSigned: what was signed while all
+// was well is handed out, whatever became of certificate and responder since, and
+// nothing new is signed.
+func TestStoredSignaturesAreGivenWhenNothingNewMayBeSigned(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(d *desk, now *time.Time, r *responder)
+		want   string // refusal of what was not signed before
+		asked  int    // the responder, for what was signed before
+	}{
+		{"responder down", func(_ *desk, _ *time.Time, r *responder) { r.err = errors.New("connection refused") }, csc.ErrUnavailable.Description, 0},
+		{"certificate revoked", func(d *desk, _ *time.Time, r *responder) {
+			r.answer = d.PKI.OCSPResponse(adestest.Answer{Cert: d.PKI.Signer.Cert, RevokedAt: time.Now()})
+		}, csc.ErrCertificateRevoked.Description, 0},
+		{"credential suspended", func(d *desk, _ *time.Time, _ *responder) {
+			c := csctest.Credential(csctest.CredentialID, csctest.SignerID, signing.P256, d.PKI.Signer.Cert, d.PKI.CA.Cert)
+			c.State = samapi.CredentialSuspended
+			d.SAM.Add(c, d.PKI.Signer.Key)
+		}, csc.ErrCredentialDisabled.Description, 0},
+		{"certificate expired", func(d *desk, now *time.Time, _ *responder) { *now = d.PKI.Signer.Cert.NotAfter.Add(time.Second) }, csc.ErrCertificateExpired.Description, 0},
+		{"revocation that only the module knows", func(d *desk, _ *time.Time, _ *responder) {
+			d.SAM.Before = func(op string) error {
+				if op == "Sign" {
+					return fault.New(fault.Forbidden, "revoked").WithCode(samapi.CodeCertificateRevoked)
+				}
+				return nil
+			}
+		}, csc.ErrCertificateRevoked.Description, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := newDesk(t, signing.P256)
+			now := time.Now()
+			ocsp := &responder{answer: d.PKI.OCSPResponse(adestest.Answer{Cert: d.PKI.Signer.Cert})}
+			s, err := cscsam.New(cscsam.Config{SAM: d.SAM, Links: d.Service, OCSP: ocsp, Now: func() time.Time { return now }})
+			d.must(err)
+			_, sid, _, text := d.approved(2)
+			by := csc.Caller{Org: csctest.Org, Client: csctest.ClientID, Scope: csc.ScopeCredential, Credential: csctest.CredentialID, SID: sid}
+			q := &csc.SignHashRequest{CredentialID: csctest.CredentialID, Hashes: text[:1], SignAlgo: signing.ECDSAWithSHA256.OID()}
+			first, err := s.SignHash(t.Context(), by, q) // and the answer is lost
+			d.must(err)
+
+			now = now.Add(9 * time.Minute) // the status of then may not be used any more
+			row.change(d, &now, ocsp)
+			ocsp.asked = 0
+			again, err := s.SignHash(t.Context(), by, q)
+			if err != nil || !cmp.Equal(first, again) {
+				t.Errorf("what was signed before: %v", err)
+			}
+			if ocsp.asked != row.asked {
+				t.Errorf("the responder was asked %d times, want %d", ocsp.asked, row.asked)
+			}
+			fresh := *q
+			fresh.Hashes = text[1:]
+			var refused *csc.Error
+			if _, err := s.SignHash(t.Context(), by, &fresh); !errors.As(err, &refused) || refused.Description != row.want {
+				t.Errorf("what was not signed before: %v, want %q", err, row.want)
+			}
+			if d.SAM.Made() != 1 {
+				t.Errorf("%d signatures", d.SAM.Made())
+			}
+			s.Delivered(t.Context(), by, q)
+			if _, err := s.SignHash(t.Context(), by, q); err == nil {
+				t.Error("given again although it was delivered")
+			}
+		})
+	}
+}
+
+func TestUnreadableCertificateHidesNoOthers(t *testing.T) {
+	d := newDesk(t, signing.P256)
+	broken := csctest.Credential("broken", csctest.SignerID, signing.P256, d.PKI.Signer.Cert)
+	broken.Chain = [][]byte{[]byte("no certificate")}
+	d.SAM.Add(broken, d.PKI.Signer.Key)
+	var written bytes.Buffer
+	s, err := cscsam.New(cscsam.Config{
+		SAM: d.SAM, Links: d.Service, OCSP: &responder{err: errors.New("down")}, Log: slog.New(slog.NewJSONHandler(&written, nil)),
+	})
+	d.must(err)
+	by := csc.Caller{Org: csctest.Org, Client: csctest.ClientID, Scope: csc.ScopeService}
+	list, err := s.CredentialsList(t.Context(), by, &csc.CredentialsListRequest{CredentialInfo: true})
+	if err != nil || !slices.Equal(list.CredentialIDs, []string{csctest.CredentialID}) || len(list.CredentialInfos) != 1 {
+		t.Errorf("list %+v, %v", list, err)
+	}
+	if !strings.Contains(written.String(), `"level":"ERROR"`) || !strings.Contains(written.String(), `"credential":"broken"`) {
+		t.Errorf("logged: %s", written.String())
+	}
+	if _, err := s.CredentialsInfo(t.Context(), by, &csc.CredentialsInfoRequest{CredentialID: "broken"}); err == nil {
+		t.Error("the broken one is described")
 	}
 }
 

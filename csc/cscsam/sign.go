@@ -21,19 +21,16 @@ type order struct {
 }
 
 // SignHash implements csc.Service. Asked again for signatures that the module
-// made and that were not delivered, it returns the same signatures.
+// made and that were not delivered, it returns the same signatures, whatever became
+// of the credential since: nothing new is signed.
 func (s *Service) SignHash(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) (*csc.SignHashResponse, error) {
 	o, err := s.order(ctx, by, q)
 	if err != nil {
 		return nil, err
 	}
-	result, err := s.sign(ctx, o)
+	result, err := s.signatures(ctx, o)
 	if err != nil {
-		stored, ok := s.stored(ctx, o, err)
-		if !ok {
-			return nil, translate(err)
-		}
-		result = stored
+		return nil, translate(err)
 	}
 	if err := o.verify(result.Signatures); err != nil {
 		s.log.ErrorContext(ctx, "wrong signature from the module", "credential", o.credential.ID, "sid", by.SID, "error", err)
@@ -57,32 +54,70 @@ func (s *Service) order(ctx context.Context, by csc.Caller, q *csc.SignHashReque
 	if err != nil {
 		return nil, err
 	}
+	alg, hashes, err := wanted(q)
+	if err != nil {
+		return nil, err
+	}
+	return &order{c, samapi.SignRequest{SID: by.SID, Client: by.Client, Credential: c.ID, Algorithm: alg, Hashes: hashes}}, nil
+}
+
+// wanted reads algorithm and hashes of a request.
+func wanted(q *csc.SignHashRequest) (signing.Algorithm, [][]byte, error) {
 	params, err := base64.StdEncoding.DecodeString(q.SignAlgoParams)
 	if err != nil {
-		return nil, csc.InvalidParameter("signAlgoParams")
+		return 0, nil, csc.InvalidParameter("signAlgoParams")
 	}
 	alg, err := signing.Resolve(q.SignAlgo, q.HashAlgorithmOID, params)
 	if err != nil {
-		return nil, csc.InvalidParameter("signAlgo").Because(err)
+		return 0, nil, csc.InvalidParameter("signAlgo").Because(err)
 	}
-	o := &order{c, samapi.SignRequest{SID: by.SID, Client: by.Client, Credential: c.ID, Algorithm: alg}}
+	var hashes [][]byte
 	for _, text := range q.Hashes {
 		h, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return nil, csc.ErrHashBase64
+			return 0, nil, csc.ErrHashBase64
 		}
-		o.request.Hashes = append(o.request.Hashes, h)
+		hashes = append(hashes, h)
 	}
-	if len(o.request.Hashes) == 0 {
-		return nil, csc.ErrEmptyHashes
+	if len(hashes) == 0 {
+		return 0, nil, csc.ErrEmptyHashes
 	}
-	if c.State != samapi.CredentialActive {
-		return nil, csc.ErrCredentialDisabled
+	return alg, hashes, nil
+}
+
+// signatures are new ones, or those that were made before and not delivered. The
+// module is asked for the latter first where the certificate's status is not known
+// to be good: a responder that is down must not keep them back.
+func (s *Service) signatures(ctx context.Context, o *order) (samapi.SignResult, error) {
+	why := s.usable(o.credential)
+	if why == nil {
+		if a := s.status.known(o.credential.chain[0]); a == nil || !a.good {
+			if result, ok := s.stored(ctx, o); ok {
+				return result, nil
+			}
+		}
+		var result samapi.SignResult
+		if result, why = s.sign(ctx, o); why == nil {
+			return result, nil
+		}
 	}
-	if s.now().After(c.chain[0].NotAfter) {
-		return nil, csc.ErrCertificateExpired
+	if result, ok := s.stored(ctx, o); ok {
+		return result, nil
 	}
-	return o, nil
+	return samapi.SignResult{}, why
+}
+
+// usable says why a credential cannot sign, as far as that is known without asking.
+func (s *Service) usable(c *credential) error {
+	switch {
+	case c.State != samapi.CredentialActive:
+		return csc.ErrCredentialDisabled
+	case s.now().After(c.chain[0].NotAfter):
+		return csc.ErrCertificateExpired
+	case c.issuer == nil:
+		return fmt.Errorf("credential %s: the issuer of its certificate is not known", c.ID)
+	}
+	return nil
 }
 
 // sign asks the module, with an OCSP answer that is fresh enough; when the module
@@ -90,9 +125,6 @@ func (s *Service) order(ctx context.Context, by csc.Caller, q *csc.SignHashReque
 // spends anything.
 func (s *Service) sign(ctx context.Context, o *order) (samapi.SignResult, error) {
 	leaf := o.credential.chain[0]
-	if o.credential.issuer == nil {
-		return samapi.SignResult{}, fmt.Errorf("credential %s: the issuer of its certificate is not known", o.credential.ID)
-	}
 	for fresh := false; ; fresh = true {
 		answer, err := s.status.get(ctx, leaf, o.credential.issuer, fresh)
 		if err != nil {
@@ -109,40 +141,43 @@ func (s *Service) sign(ctx context.Context, o *order) (samapi.SignResult, error)
 	}
 }
 
-// stored looks for signatures that were made although the answer was an error:
-// the answer got lost on the way from the module, or on the way to a client that
-// now asks again. They are given out only if every hash of the request was
-// signed under this approval for this client.
-func (s *Service) stored(ctx context.Context, o *order, why error) (samapi.SignResult, bool) {
-	switch f := fault.Of(why); {
-	case f.Kind == fault.Unavailable && f.Code != samapi.CodeStatusUnknown, f.Kind == fault.Conflict,
-		f.Code == samapi.CodeHashNotAuthorized, f.Code == samapi.CodeSADInvalid, f.Code == samapi.CodeSADExpired:
-	default:
-		return samapi.SignResult{}, false
-	}
+// stored looks for signatures that were made before: their answer got lost on the
+// way from the module, or on the way to a client that now asks again. They are given
+// out only if every hash of the request was signed under this approval for this
+// client.
+func (s *Service) stored(ctx context.Context, o *order) (samapi.SignResult, bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	result, err := s.config.SAM.Result(ctx, o.request.SID, o.request.Client)
-	if err != nil || len(result.Hashes) != len(result.Signatures) || len(result.Algorithms) != len(result.Signatures) {
+	if err != nil {
 		return samapi.SignResult{}, false
 	}
-	used := make([]bool, len(result.Signatures))
-	var out samapi.SignResult
-	for _, want := range o.request.Hashes {
-		found := false
-		for i, have := range result.Hashes {
-			if !used[i] && bytes.Equal(have, want) && result.Algorithms[i] == o.request.Algorithm {
-				used[i], found = true, true
-				out.Signatures = append(out.Signatures, result.Signatures[i])
-				break
-			}
-		}
-		if !found {
-			return samapi.SignResult{}, false
-		}
+	out := samapi.SignResult{Signatures: choose(result, o.request.Hashes, o.request.Algorithm)}
+	if len(out.Signatures) != len(o.request.Hashes) {
+		return samapi.SignResult{}, false
 	}
 	s.log.InfoContext(ctx, "signatures delivered again", "sid", o.request.SID, "count", len(out.Signatures))
 	return out, true
+}
+
+// choose returns the stored signatures of these hashes by that algorithm, the first
+// for each; a hash that was signed twice has two. Hashes that were not signed are
+// left out.
+func choose(kept samapi.SignResult, hashes [][]byte, alg signing.Algorithm) (out [][]byte) {
+	if len(kept.Hashes) != len(kept.Signatures) || len(kept.Algorithms) != len(kept.Signatures) {
+		return nil
+	}
+	used := make([]bool, len(kept.Signatures))
+	for _, want := range hashes {
+		for i, have := range kept.Hashes {
+			if !used[i] && bytes.Equal(have, want) && kept.Algorithms[i] == alg {
+				used[i] = true
+				out = append(out, kept.Signatures[i])
+				break
+			}
+		}
+	}
+	return out
 }
 
 // verify holds every signature against its hash and the certificate: nobody
@@ -159,40 +194,29 @@ func (o *order) verify(signatures [][]byte) error {
 	return nil
 }
 
-// Delivered implements csc.Deliverer: the module may forget the signatures. It
-// forgets all of an approval at once, so it is told only when the request had all
-// that it keeps: those of another request, whose answer may be lost, stay.
+// Delivered implements csc.Deliverer: the module may forget the signatures of this
+// request. They are named, so that those of another request, whose answer may be
+// lost, stay, and those that are made at this moment.
 func (s *Service) Delivered(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	kept, err := s.config.SAM.Result(ctx, by.SID, by.Client)
-	if errors.Is(err, fault.NotFound) {
-		return // acknowledged before
-	}
-	if err == nil && !covers(q.Hashes, kept.Hashes) {
-		s.log.InfoContext(ctx, "signatures kept for another request", "sid", by.SID)
-		return
-	}
-	if err == nil {
-		err = s.config.SAM.Acknowledge(ctx, by.SID, by.Client)
-	}
-	if err != nil {
+	if err := s.acknowledge(ctx, by, q); err != nil && !errors.Is(err, fault.NotFound) { // not found: acknowledged before
 		s.log.WarnContext(ctx, "signatures not acknowledged", "sid", by.SID, "error", err)
 	}
 }
 
-// covers reports whether every kept hash is one of those delivered, as often.
-func covers(delivered []string, kept [][]byte) bool {
-	left := map[string]int{}
-	for _, text := range delivered {
-		left[text]++
+func (s *Service) acknowledge(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) error {
+	alg, hashes, err := wanted(q)
+	if err != nil {
+		return err
 	}
-	for _, h := range kept {
-		text := base64.StdEncoding.EncodeToString(h)
-		if left[text] == 0 {
-			return false
-		}
-		left[text]--
+	kept, err := s.config.SAM.Result(ctx, by.SID, by.Client)
+	if err != nil {
+		return err
 	}
-	return true
+	arrived := choose(kept, hashes, alg)
+	if len(arrived) == 0 {
+		return nil
+	}
+	return s.config.SAM.Acknowledge(ctx, by.SID, by.Client, arrived)
 }

@@ -218,15 +218,24 @@ func (s *SAM) Result(_ context.Context, sid, client string) (out samapi.SignResu
 	return out, err
 }
 
-// Acknowledge forgets stored signatures.
-func (s *SAM) Acknowledge(_ context.Context, sid, client string) error {
+// Acknowledge forgets the stored signatures that are named.
+func (s *SAM) Acknowledge(_ context.Context, sid, client string, signatures [][]byte) error {
 	return s.hooks("Acknowledge", func() error {
 		a := s.sads[sid]
 		if a == nil || a.client != client {
 			s.tb.Errorf("Acknowledge(%q, %q): no such approval", sid, client)
 			return fault.New(fault.NotFound, "nothing is stored")
 		}
-		a.stored = samapi.SignResult{}
+		var left samapi.SignResult
+		for i, sig := range a.stored.Signatures {
+			if slices.ContainsFunc(signatures, func(s []byte) bool { return bytes.Equal(s, sig) }) {
+				continue
+			}
+			left.Signatures = append(left.Signatures, sig)
+			left.Hashes = append(left.Hashes, a.stored.Hashes[i])
+			left.Algorithms = append(left.Algorithms, a.stored.Algorithms[i])
+		}
+		a.stored = left
 		return nil
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +115,36 @@ func (r reply) want(t *testing.T, status int, texts ...string) {
 	}
 }
 
+// TestDetailsStayOpenWhileThePageLoadsItself: fingerprints as the device shows them,
+// the command line, and all names, on the page with the number.
+func TestDetailsStayOpenWhileThePageLoadsItself(t *testing.T) {
+	d := open(t, samtest.Config{})
+	p := d.Person(samtest.Wish{})
+	var hashes [][]byte
+	for i := range 9 {
+		hashes = append(hashes, samtest.Hash(strconv.Itoa(i)))
+	}
+	in := d.Intent(p, hashes...)
+	doc := samtest.Hash("document")
+	one := &in.Documents[0]
+	one.SignedAttrs, one.DTBSR = samtest.Attributes{Digest: doc, CertDigest: samtest.Hash(string(p.Leaf.Raw))}.DER()
+	one.DocHash = doc
+	q := d.Started(in)
+	path := strings.TrimPrefix(q.URL, samtest.Approval)
+	first := d.page(path)
+	first.want(t, http.StatusOK, "Contract 5.pdf", "4 more documents")
+	if strings.Contains(first.body, "Contract 6.pdf") || strings.Contains(first.body, "SHA-256") {
+		t.Errorf("the first page shows everything:\n%s", first.body)
+	}
+	groups := func(h []byte) string {
+		return strings.TrimSpace(regexp.MustCompile("........").ReplaceAllString(samtest.Hex(h), "$0 "))
+	}
+	d.page(path+"&details=1").want(t, http.StatusOK, `<p class="figure">`+q.Number+`</p>`, "Contract 9.pdf", q.URL, `content="20"`,
+		"SHA-256 "+groups(doc), "SHA-256 "+groups(hashes[8]), "SHA-256 "+groups(samtest.Hash(string(p.Leaf.Raw))), q.SID, p.Credential,
+		"Checked: this is what is to be signed", "not checked which document it is of")
+	d.page(path[:len(path)-1]+"&details=1").want(t, http.StatusNotFound)
+}
+
 func TestPageShowsTheNumberUntilTheRequestIsDecided(t *testing.T) {
 	d := open(t, samtest.Config{})
 	p := d.Person(samtest.Wish{})
@@ -121,7 +153,8 @@ func TestPageShowsTheNumberUntilTheRequestIsDecided(t *testing.T) {
 	q := d.Started(in)
 	path := strings.TrimPrefix(q.URL, samtest.Approval)
 	d.page(path).want(t, http.StatusOK, "North &lt;gate&gt; asks you to sign 2 documents", `<p class="figure">`+q.Number+`</p>`,
-		"Contract 1.pdf", "Contract 2.pdf", "5 minutes", `<meta http-equiv="refresh" content="3">`, "Test installation", p.Subject.CommonName, q.URL)
+		"Contract 1.pdf", "Contract 2.pdf", "5 minutes", `<meta http-equiv="refresh" content="3">`, "Test installation", p.Subject.CommonName,
+		`href="`+strings.ReplaceAll(path, "&", "&amp;")+`&amp;details=1"`)
 
 	var s struct{ SID, State, Number, SAD, Return string }
 	got := d.json(path)

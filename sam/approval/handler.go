@@ -45,7 +45,8 @@ type Config struct {
 const (
 	maxBody     = 16 << 10
 	maxForm     = 4 << 10
-	refreshTime = 3 // seconds
+	refreshTime = 3  // seconds
+	readingTime = 20 // the same, while somebody reads the details
 )
 
 // Handler serves the approval origin.
@@ -62,6 +63,9 @@ type Handler struct {
 func New(c Config) (*Handler, error) {
 	if c.Module == nil || c.Origin == "" {
 		return nil, errors.New("approval origin: module and origin are needed")
+	}
+	if c.Site.Foot == "" {
+		c.Site.Foot = foot
 	}
 	dir, err := fs.Sub(templates, "templates")
 	if err != nil {

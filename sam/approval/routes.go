@@ -48,7 +48,10 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request) error {
 	}
 	web.Annotate(r.Context(), "sid", req.SID)
 	if wantsPage(r) {
-		page, v := requestPage(req, r, h.origin, h.now())
+		page, v, err := requestPage(req, r, h.origin, h.now())
+		if err != nil {
+			return err
+		}
 		return h.pages.Write(w, http.StatusOK, page, v)
 	}
 	web.WriteJSON(w, r, http.StatusOK, status{

@@ -1,25 +1,44 @@
 package approval
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/ui"
+	"github.com/countersign/countersign/sam/sad"
 	"github.com/countersign/countersign/sam/samapi"
+	"github.com/countersign/countersign/signing"
 )
 
 // All words of the pages are in this file and in templates/.
 
-const moment = "2 January 2006, 15:04 MST"
+const (
+	foot   = "This page is served by the module that guards your key."
+	moment = "2 January 2006, 15:04 MST"
+	clock  = "15:04 MST"
+)
+
+// shown is how many names of documents a page lists before the reader asks for the
+// rest.
+const shown = 5
 
 // content is what the templates show.
 type content struct {
 	samapi.Request
 
-	Asks    string // "Northgate asks you to sign 2 documents"
-	Count   string // "2 documents"
+	Asks    string   // "Northgate asks you to sign 2 documents"
+	Count   string   // "2 documents"
+	First   []string // names of documents
+	Rest    []string // those that do not fit
+	Others  string   // "195 more documents"
+	More    string   // address of this page with the details
+	Less    string   // and without
+	Details *details
 	Asked   string
 	Until   string
 	Ended   string
@@ -34,11 +53,20 @@ type content struct {
 }
 
 // requestPage is the page for a request in its present state.
-func requestPage(req samapi.Request, r *http.Request, origin string, now time.Time) (string, ui.View) {
+func requestPage(req samapi.Request, r *http.Request, origin string, now time.Time) (string, ui.View, error) {
+	first := min(shown, len(req.Names))
+	if first == len(req.Names)-1 {
+		first++ // no fold for a single one
+	}
 	c := content{
+		First: req.Names[:first], Rest: req.Names[first:], Others: fmt.Sprintf("%d more documents", len(req.Names)-first),
 		Request: req, Count: documents(len(req.Names)),
 		Asked: req.Issued.Format(moment), Until: req.Expires.Format(moment), Ended: req.Ended.Format(moment),
 		Left: left(req.Expires.Sub(now)), Self: origin + at(r, ""), Return: at(r, "/return"), Reject: at(r, "/reject"),
+		More: at(r, "") + "&details=1", Less: at(r, ""),
+	}
+	if req.Expires.YearDay() == now.UTC().YearDay() {
+		c.Until = req.Expires.Format(clock)
 	}
 	c.Asks = req.Party + " asks you to sign " + c.Count
 	v := ui.View{Data: &c}
@@ -46,7 +74,14 @@ func requestPage(req samapi.Request, r *http.Request, origin string, now time.Ti
 	switch req.State {
 	case samapi.Pending:
 		v.Title, v.Refresh = "Approve on your device", &ui.Refresh{Seconds: refreshTime}
-		return "waiting", v
+		if r.URL.Query().Get("details") == "" {
+			return "waiting", v, nil
+		}
+		// They are no <details>: the page loads itself again, which would close it.
+		v.Refresh.Seconds = readingTime
+		var err error
+		c.Details, err = detailsOf(req.SAD)
+		return "waiting", v, err
 	case samapi.Approved:
 		c.Title = "You approved " + c.Count
 		v.Title = "Approved"
@@ -60,7 +95,53 @@ func requestPage(req samapi.Request, r *http.Request, origin string, now time.Ti
 	if !req.Returned {
 		v.Refresh = home
 	}
-	return "ended", v
+	return "ended", v, nil
+}
+
+// details are for those who compare.
+type details struct {
+	Prints      []fingerprint
+	Certificate string
+	Credential  string
+}
+
+// fingerprint is what a document's name stands for.
+type fingerprint struct {
+	Name  string
+	Value string
+	// Document says that it is the document's own digest, which the module held
+	// against what is to be signed; else it is the digest to be signed, of which
+	// nobody knows the document.
+	Document bool
+}
+
+func detailsOf(raw []byte) (*details, error) {
+	s, err := sad.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	h, err := signing.HashByOID(s.HashOID)
+	if err != nil {
+		return nil, err
+	}
+	d := &details{Certificate: "SHA-256 " + groups(s.Cert), Credential: s.Credential}
+	for _, doc := range s.Documents {
+		f := fingerprint{Name: doc.Name, Value: h.String() + " " + groups(doc.DTBSR)}
+		if len(doc.SignedAttrs) > 0 {
+			f.Document, f.Value = true, h.String()+" "+groups(doc.DocHash)
+		}
+		d.Prints = append(d.Prints, f)
+	}
+	return d, nil
+}
+
+// groups writes a digest as the command line does.
+func groups(b []byte) string {
+	var parts []string
+	for part := range slices.Chunk(b, 4) {
+		parts = append(parts, hex.EncodeToString(part))
+	}
+	return strings.Join(parts, " ")
 }
 
 func documents(n int) string {

@@ -253,7 +253,7 @@ func (w *walk) approve(ctx context.Context, raw []byte, checked []int, a Answer)
 	}
 	yes := samapi.Approval{Authenticator: w.Key.Authenticator, Signature: sig, PIN: a.PIN, Number: strings.TrimSpace(a.Number)}
 	if slices.Min(checked) == 2 {
-		yes.Wysiwys = 2
+		yes.StatedWysiwys = 2
 	}
 	u, err := w.local("/a/" + url.PathEscape(w.status.SID) + "/approve")
 	if err != nil {

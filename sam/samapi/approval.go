@@ -15,9 +15,10 @@ type Approval struct {
 	WebAuthn *Assertion `json:"webauthn,omitempty"`
 	PIN      string     `json:"pin,omitempty"` // devicekey only; a passkey verifies its user itself
 	Number   string     `json:"number"`        // the number on the screen that started the request
-	// Wysiwys is 2 when the device says that it recomputed every document's
-	// digest from the document itself.
-	Wysiwys int `json:"wysiwys,omitempty"`
+	// StatedWysiwys is 2 when the device says that it recomputed every document's
+	// digest from the document itself. It is the device's word: it is recorded as
+	// such, is not part of what the device signs, and no policy counts it.
+	StatedWysiwys int `json:"statedWysiwys,omitempty"`
 }
 
 // Assertion is the result of navigator.credentials.get (WebAuthn L2 §7.2).

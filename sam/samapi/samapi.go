@@ -113,7 +113,6 @@ type SignRequest struct {
 // SignResult holds the signatures in the order of the hashes.
 type SignResult struct {
 	Signatures [][]byte `json:"signatures"`
-	Events     []int64  `json:"events,omitempty"` // positions of the signature.created events in the log
 	// Hashes and Algorithms say what each signature is of. Only stored
 	// signatures have them (Result), where the caller may have lost the request.
 	Hashes     [][]byte            `json:"hashes,omitempty"`

@@ -163,9 +163,9 @@ func (c *Client) Result(ctx context.Context, sid, client string) (samapi.SignRes
 	return call[samapi.SignResult](ctx, c.socket, "result", owned{sid, client})
 }
 
-// Acknowledge says that the signatures have arrived.
-func (c *Client) Acknowledge(ctx context.Context, sid, client string) error {
-	_, err := call[nothing](ctx, c.socket, "acknowledge", owned{sid, client})
+// Acknowledge says that these signatures have arrived; no others are forgotten.
+func (c *Client) Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error {
+	_, err := call[nothing](ctx, c.socket, "acknowledge", arrived{owned{sid, client}, signatures})
 	return err
 }
 

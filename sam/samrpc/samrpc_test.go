@@ -119,8 +119,11 @@ func TestOneSignatureOverTheSocket(t *testing.T) {
 	if err != nil || !cmp.Equal(again.Signatures, got.Signatures) {
 		t.Errorf("result %+v, %v", again, err)
 	}
-	if err := c.Acknowledge(ctx, begun.SID, samtest.Client); err != nil {
+	if err := c.Acknowledge(ctx, begun.SID, samtest.Client, again.Signatures); err != nil {
 		t.Error(err)
+	}
+	if _, err := c.Result(ctx, begun.SID, samtest.Client); !errors.Is(err, fault.NotFound) {
+		t.Errorf("result after the acknowledgement: %v", err)
 	}
 	if cp, err := c.Checkpoint(ctx); err != nil || cp.Size == 0 {
 		t.Errorf("checkpoint %+v, %v", cp, err)

@@ -27,7 +27,9 @@ func Handler(s Service) http.Handler {
 	handle1(mux, "outcome", func(ctx context.Context, q handle) (samapi.Outcome, error) { return s.Outcome(ctx, q.SID, q.Handle) })
 	handle1(mux, "sign", s.Sign)
 	handle1(mux, "result", func(ctx context.Context, q owned) (samapi.SignResult, error) { return s.Result(ctx, q.SID, q.Client) })
-	handle0(mux, "acknowledge", func(ctx context.Context, q owned) error { return s.Acknowledge(ctx, q.SID, q.Client) })
+	handle0(mux, "acknowledge", func(ctx context.Context, q arrived) error {
+		return s.Acknowledge(ctx, q.SID, q.Client, q.Signatures)
+	})
 	handle1(mux, "enrol-signer", s.EnrolSigner)
 	handle1(mux, "assign-key", s.AssignKey)
 	for name, do := range map[string]func(context.Context, signing.Signed) error{

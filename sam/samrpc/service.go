@@ -17,7 +17,7 @@ type Service interface {
 	Outcome(ctx context.Context, sid, handle string) (samapi.Outcome, error)
 	Sign(ctx context.Context, req samapi.SignRequest) (samapi.SignResult, error)
 	Result(ctx context.Context, sid, client string) (samapi.SignResult, error)
-	Acknowledge(ctx context.Context, sid, client string) error
+	Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error
 
 	// Orders of a registration authority; without its signature they are refused.
 	EnrolSigner(ctx context.Context, order signing.Signed) (samapi.Enrolment, error)
@@ -60,6 +60,11 @@ type (
 	owned struct {
 		SID    string `json:"sid"`
 		Client string `json:"client"`
+	}
+	arrived struct {
+		owned
+
+		Signatures [][]byte `json:"signatures"`
 	}
 	bySID struct {
 		SID string `json:"sid"`
