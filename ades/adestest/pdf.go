@@ -148,6 +148,9 @@ type Sig struct {
 	CMS func(signed []byte) []byte
 	// Smuggle puts bytes between the end of /Contents and the second range.
 	Smuggle string
+	// Tail makes text between the trailer and startxref, from where the
+	// cross-reference begins and where the text will.
+	Tail func(xref, at int) string
 	// Range changes the ByteRange before it is written.
 	Range func([4]int) [4]int
 	// Touch changes the file after the CMS was made, before it is put in.
@@ -212,6 +215,10 @@ func (p *PDF) write(s Sig) int {
 		kind, s.SubFilter, m, s.Entries, byteRange, strings.Repeat("0", 2*s.Hole), s.Smuggle)
 	objects[field] = fmt.Sprintf("<< /Type /Annot /Subtype /Widget /FT /Sig /T (%s) /F 132 /Rect [%s] /P 3 0 R /V %d 0 R %s >>", s.Field, s.Rect, value, s.FieldEntries)
 	p.Update(objects)
+	if s.Tail != nil {
+		at := bytes.LastIndex(p.Data, []byte("startxref"))
+		p.Data = slices.Insert(p.Data, at, []byte(s.Tail(p.xref, at))...)
+	}
 	return start + bytes.Index(p.Data[start:], fmt.Appendf(nil, "%d 0 obj\n<< /Type /%s", value, kind))
 }
 

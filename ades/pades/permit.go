@@ -63,11 +63,21 @@ func (d *draft) certified() error {
 	return nil
 }
 
-// locked refuses to touch a field that an earlier signature locked.
+// locked refuses to touch a field that an earlier signature locked, by FieldMDP
+// or by the lock of its field, which some writers do not repeat in FieldMDP.
 func (d *draft) locked() error {
 	for _, s := range d.signed {
+		var locks []pdf.Lock
+		if s.Lock != nil {
+			locks = append(locks, *s.Lock)
+		}
 		for _, r := range s.References {
-			if r.Method == "FieldMDP" && r.Lock.Locks(d.field) {
+			if r.Method == "FieldMDP" {
+				locks = append(locks, r.Lock)
+			}
+		}
+		for i := range locks {
+			if locks[i].Locks(d.field) {
 				return fault.New(fault.Invalid, "the signature in field %q locks field %q", s.Field.Name, d.field).WithCode(CodeLocked)
 			}
 		}

@@ -1,6 +1,7 @@
 package pades
 
 import (
+	"bytes"
 	"crypto"
 	"encoding/hex"
 	"slices"
@@ -181,6 +182,9 @@ func (p *Prepared) check(der []byte) error {
 	cert := s.Certificate(sd.Certificates)
 	if cert == nil {
 		return unfit("the CMS lacks the signer's certificate")
+	}
+	if len(p.Signer) > 0 && !bytes.Equal(cert.Raw, p.Signer) {
+		return unfit("the CMS is by another signer than the one it was prepared for")
 	}
 	if s.Signed == nil || len(s.Signed.CertIDs) == 0 || !s.Signed.CertIDs[0].Matches(cert) {
 		return unfit("the CMS does not name the signer's certificate in its signed attributes")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/countersign/countersign/ades/adestest"
 	"github.com/countersign/countersign/ades/pades"
 	"github.com/countersign/countersign/ades/pdf"
 	"github.com/countersign/countersign/ades/pdf/pdftest"
@@ -121,6 +122,16 @@ func TestLocksOfEarlierSignaturesHold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestALockHoldsWithoutFieldMDP is about writers that leave the lock in the field
+// and say nothing of it in the signature.
+func TestALockHoldsWithoutFieldMDP(t *testing.T) {
+	s := newSigner(t)
+	p := adestest.NewPDF(t)
+	p.Level(s.pki, "B", adestest.Sig{FieldEntries: "/Lock << /Type /SigFieldLock /Action /All >>"})
+	_, err := s.prepare(p.Data, nil)
+	wantRefusal(t, err, pades.CodeLocked)
 }
 
 func TestSeedValuesAreObeyed(t *testing.T) {

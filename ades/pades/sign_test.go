@@ -326,6 +326,15 @@ func TestEmbedRefusesWhatDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Another person signed the same document, and signed it well.
+	colleague := newSigner(t)
+	p2 := prepare(func(o *pades.Options) { o.Signer = colleague.pki.Signer.Cert.Raw })
+	colleagues, err := p2.Assemble(colleague.value(t, p2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p3 := *p
+	p3.Digest, p3.Patch, p3.Hole, p3.ByteRange, p3.Reserve = p2.Digest, p2.Patch, p2.Hole, p2.ByteRange, p2.Reserve
 	for name, c := range map[string]struct {
 		p    *pades.Prepared
 		der  []byte
@@ -333,6 +342,7 @@ func TestEmbedRefusesWhatDoesNotFit(t *testing.T) {
 		code string
 	}{
 		"larger than reserved":   {small, tooBig, fault.TooLarge, pades.CodeReserve},
+		"other signer":           {&p3, colleagues, fault.Invalid, pades.CodeCMS},
 		"other document":         {p, foreign, fault.Invalid, pades.CodeCMS},
 		"no CMS":                 {p, []byte("hello"), fault.Invalid, pades.CodeCMS},
 		"bad signature":          {p, forge(adestest.Forgery{BadSignature: true}), fault.Invalid, pades.CodeCMS},

@@ -145,6 +145,7 @@ func (c *crypt) mapStrings(obj Object, change func(String) (String, error)) (Obj
 	case *Dict:
 		signature := isSignature(obj)
 		out := obj.Clone()
+		out.repeated = obj.repeated
 		for i, e := range out.entries {
 			if signature && e.Key == "Contents" {
 				continue

@@ -24,7 +24,7 @@ type File struct {
 	r      io.ReaderAt
 	size   int64
 	limits Limits
-	work   int64
+	work   *int64 // shared with the revisions of At
 
 	base     int64 // added to every offset the file states: junk before the header
 	header   string
@@ -70,7 +70,7 @@ func Open(r io.ReaderAt, size int64, o Options) (*File, error) {
 
 func newFile(r io.ReaderAt, size int64, l Limits) *File {
 	return &File{
-		r: r, size: size, limits: l, work: l.Work,
+		r: r, size: size, limits: l, work: &l.Work,
 		objects: map[int]Object{}, streams: map[int]*objectStream{}, loading: map[int]bool{},
 	}
 }
@@ -193,7 +193,14 @@ func (f *File) parseAt(off int64, parse func(*parser) error) (int64, error) {
 
 // indirect reads the object "num gen obj …" at off, not decrypted.
 func (f *File) indirect(off int64) (ref Ref, obj Object, err error) {
-	_, err = f.parseAt(off, func(p *parser) error {
+	ref, obj, _, err = f.indirectTo(off)
+	return ref, obj, err
+}
+
+// indirectTo is indirect; end is the offset behind the object, or where the data
+// of a stream begin.
+func (f *File) indirectTo(off int64) (ref Ref, obj Object, end int64, err error) {
+	end, err = f.parseAt(off, func(p *parser) error {
 		var err error
 		if ref, err = p.header(); err != nil {
 			return err
@@ -211,7 +218,7 @@ func (f *File) indirect(off int64) (ref Ref, obj Object, err error) {
 		obj = &Stream{Dict: d, ref: ref, at: off + int64(p.pos), fromFile: true}
 		return nil
 	})
-	return ref, obj, err
+	return ref, obj, end, err
 }
 
 // Load returns the object with that reference, null if there is none. It never

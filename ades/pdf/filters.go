@@ -167,7 +167,7 @@ func (f *File) inflate(in []byte) ([]byte, error) {
 		if big := f.tooBig(len(in), out.Len()); big != nil {
 			return nil, big
 		}
-		if f.work < int64(out.Len()) {
+		if *f.work < int64(out.Len()) {
 			return nil, f.spend(out.Len())
 		}
 		if errors.Is(err, io.EOF) {

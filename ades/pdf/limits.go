@@ -27,8 +27,8 @@ type Limits struct {
 	// Nodes is the number of nodes visited in one tree of pages or fields; 200,000.
 	Nodes int
 	// Work is how many bytes may be parsed and decoded in all, and 24 more for
-	// each value; 256 MiB. It stands for time: about a second on an ordinary
-	// machine. Hashing the file does not count.
+	// each value, by the file and its revisions together; 256 MiB. It stands for
+	// time: about a second on an ordinary machine. Hashing does not count.
 	Work int64
 }
 
@@ -55,8 +55,8 @@ func (l Limits) withDefaults() Limits {
 
 // spend takes n bytes from the work budget.
 func (f *File) spend(n int) error {
-	f.work -= int64(n)
-	if f.work < 0 {
+	*f.work -= int64(n)
+	if *f.work < 0 {
 		return overLimit("reading it takes more than %d bytes of parsing", f.limits.Work)
 	}
 	return nil

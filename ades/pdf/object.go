@@ -38,7 +38,8 @@ type Entry struct {
 // Dict is a PDF dictionary that keeps the order of its keys. Values from a File
 // are shared with its cache: Clone before changing.
 type Dict struct {
-	entries []Entry
+	entries  []Entry
+	repeated bool
 }
 
 // NewDict makes a dictionary of the entries, in that order.
@@ -90,6 +91,10 @@ func (d *Dict) Entries() []Entry {
 // Len returns the number of entries.
 func (d *Dict) Len() int { return len(d.Entries()) }
 
+// Repeated reports whether the text of the dictionary had one key with several
+// values. This package takes the last one; other readers take the first.
+func (d *Dict) Repeated() bool { return d != nil && d.repeated }
+
 // Clone returns a copy whose entries may be set; the values are shared.
 func (d *Dict) Clone() *Dict {
 	if d == nil {
@@ -138,12 +143,7 @@ func equal(a, b Object, depth int) bool {
 		if !ok || a.Len() != b.Len() {
 			return false
 		}
-		for _, e := range a.Entries() {
-			if !b.Has(e.Key) || !equal(e.Value, b.Get(e.Key), depth+1) {
-				return false
-			}
-		}
-		return true
+		return sameEntries(a, b, depth)
 	case *Stream:
 		b, ok := b.(*Stream)
 		return ok && equal(a.Dict, b.Dict, depth+1)
@@ -155,4 +155,31 @@ func equal(a, b Object, depth int) bool {
 		return false
 	}
 	return a == b
+}
+
+// sameEntries compares dictionaries of the same length, without a search for each
+// key: a hostile one has very many.
+func sameEntries(a, b *Dict, depth int) bool {
+	var index map[Name]Object
+	for i, e := range a.entries {
+		v, ok := b.entries[i].Value, b.entries[i].Key == e.Key
+		if !ok {
+			if index == nil {
+				index = b.index()
+			}
+			v, ok = index[e.Key]
+		}
+		if !ok || !equal(e.Value, v, depth+1) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *Dict) index() map[Name]Object {
+	m := make(map[Name]Object, d.Len())
+	for _, e := range d.Entries() {
+		m[e.Key] = e.Value
+	}
+	return m
 }

@@ -1,6 +1,9 @@
 package pdf
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // parser builds objects from tokens, within the limits.
 type parser struct {
@@ -159,15 +162,19 @@ func (p *parser) dict(depth int) (Object, error) {
 				index[e.Key] = i
 			}
 		}
+		i, there := index[key]
 		if index == nil {
-			d.Set(key, v)
-			continue
+			i = slices.IndexFunc(d.entries, func(e Entry) bool { return e.Key == key })
+			there = i >= 0
 		}
-		if i, ok := index[key]; ok {
+		if there {
+			d.repeated = d.repeated || !Equal(d.entries[i].Value, v)
 			d.entries[i].Value = v
 			continue
 		}
-		index[key] = len(d.entries)
+		if index != nil {
+			index[key] = len(d.entries)
+		}
 		d.entries = append(d.entries, Entry{key, v})
 	}
 }

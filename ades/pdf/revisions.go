@@ -2,8 +2,11 @@ package pdf
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
+
+	"github.com/countersign/countersign/internal/fault"
 )
 
 // Revision is one generation of the file: what an incremental update added.
@@ -97,7 +100,9 @@ func endOfFile(buf []byte, from int) int {
 }
 
 // At returns the file as it was at the end of revision r. Objects are read
-// through the sections of that time only, and nothing behind End is seen.
+// through the sections of that time only, and nothing behind End is seen. It
+// fails if a reader of that time would have begun at another section: then what
+// it showed is not what the sections of today lead to.
 func (f *File) At(r Revision) (*File, error) {
 	if r.section < 0 || r.section >= len(f.sections) {
 		return nil, damaged("there is no such revision")
@@ -114,7 +119,32 @@ func (f *File) At(r Revision) (*File, error) {
 	if _, ok := old.Trailer().Get("Root").(Ref); !ok {
 		return nil, damaged("the trailer of revision %d names no catalogue", r.Number)
 	}
-	return old, nil
+	if r.End == 0 || r.section == 0 {
+		return old, nil
+	}
+	return old, old.beginsAt(old.sections[0].at, r.Number)
+}
+
+// beginsAt checks that the file, opened by itself, has its newest section at at
+// and counts its offsets like f.
+func (f *File) beginsAt(at int64, revision int) error {
+	alone := newFile(f.r, f.size, f.limits)
+	alone.work = f.work
+	if err := alone.readHeader(); err != nil {
+		return err
+	}
+	start, err := alone.startxref()
+	if err != nil {
+		return err
+	}
+	s, err := alone.newestSection(start)
+	if isLimit(err) || (err != nil && !errors.Is(err, fault.Invalid)) {
+		return err
+	}
+	if err != nil || s.at != at || alone.base != f.base {
+		return damaged("revision %d by itself begins with another cross-reference section", revision)
+	}
+	return nil
 }
 
 // Change is an object that revisions in a range wrote or freed.
@@ -169,16 +199,6 @@ func (f *File) Changes(from, to Revision) ([]Change, error) {
 	return out, nil
 }
 
-func (f *File) entryIn(sections []*section, num int) (entry, error) {
-	for _, s := range sections {
-		e, ok, err := f.lookup(s, num)
-		if err != nil || ok {
-			return e, err
-		}
-	}
-	return entry{}, nil
-}
-
 func refOf(num int, e entry) *Ref {
 	if e.kind == entryFree {
 		return nil
@@ -206,6 +226,46 @@ func Same(f *File, a Object, g *File, b Object) (bool, error) {
 		return false, err
 	}
 	return bytes.Equal(p, q), nil
+}
+
+// Holds reports whether the data of a stream end within the file, as its Length
+// says or, where that is wrong, at the next endstream, which is where readers
+// that repair files look. The stream may be one of a later revision, if its
+// dictionary is the same.
+func (f *File) Holds(s *Stream) (bool, error) {
+	if !s.fromFile {
+		return true, nil
+	}
+	const word = "endstream"
+	n, ok, err := f.Int(s.Dict.Get("Length"))
+	if err != nil {
+		return false, err
+	}
+	if ok && n >= 0 && n <= f.size-s.at {
+		tail, err := f.readAt(s.at+n, 16)
+		if err != nil {
+			return false, err
+		}
+		if bytes.HasPrefix(bytes.TrimLeft(tail, " \t\r\n\f\x00"), []byte(word)) {
+			return true, nil
+		}
+	}
+	for at := s.at; at < f.size; {
+		window, err := f.readAt(at, 64<<10)
+		if err != nil {
+			return false, err
+		}
+		if err := f.spend(len(window)); err != nil {
+			return false, err
+		}
+		if bytes.Contains(window, []byte(word)) {
+			return true, nil
+		}
+		if at += int64(len(window)); at < f.size {
+			at -= int64(len(word))
+		}
+	}
+	return false, nil
 }
 
 // Encoded returns the data of a stream as its filters left it, decrypted.

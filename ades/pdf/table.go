@@ -8,7 +8,7 @@ import (
 // readTable reads the subsections and the trailer of a classic table.
 func (f *File) readTable(s *section) error {
 	off := s.at + int64(len("xref"))
-	for len(s.subs) < 1<<16 {
+	for range 1 << 16 {
 		var first, count Integer
 		var trailer bool
 		end, err := f.parseAt(off, func(p *parser) (err error) {
@@ -19,7 +19,14 @@ func (f *File) readTable(s *section) error {
 			return err
 		}
 		if trailer {
+			if err := s.order(); err != nil {
+				return err
+			}
 			return f.readTrailer(s, end)
+		}
+		if count == 0 {
+			off = end
+			continue
 		}
 		if first+count > Integer(f.limits.Objects)+1 {
 			return overLimit("its cross-reference names objects above number %d", f.limits.Objects)
@@ -30,7 +37,7 @@ func (f *File) readTable(s *section) error {
 		}
 		s.subs = append(s.subs, sub)
 	}
-	return overLimit("its cross-reference table has more than %d parts", len(s.subs))
+	return overLimit("its cross-reference table has more than %d parts", 1<<16)
 }
 
 func subsectionHead(p *parser) (first, count Integer, trailer bool, err error) {
@@ -59,9 +66,6 @@ func subsectionHead(p *parser) (first, count Integer, trailer bool, err error) {
 // readRows finds the entries of a subsection whose head ends at off, and
 // returns the offset behind them. Entries of exactly 20 bytes stay in the file.
 func (f *File) readRows(sub *subsection, off int64) (int64, error) {
-	if sub.count == 0 {
-		return off, nil
-	}
 	head, err := f.readAt(off, 32)
 	if err != nil {
 		return 0, err

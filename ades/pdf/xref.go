@@ -2,6 +2,8 @@ package pdf
 
 import (
 	"bytes"
+	"slices"
+	"sort"
 )
 
 // The kinds of cross-reference entries, numbered as in cross-reference streams.
@@ -32,7 +34,40 @@ type section struct {
 	stream  bool  // a cross-reference stream
 	trailer *Dict
 	subs    []subsection
+	mixed   bool     // subs are not in ascending order, or overlap
 	hidden  *section // the stream that XRefStm names, in a hybrid file
+}
+
+// maxMixed is how many subsections may be out of order; they are searched one
+// after the other.
+const maxMixed = 64
+
+// order looks whether the subsections ascend, as writers that sort have them.
+// Where two list the same object, the first one counts.
+func (s *section) order() error {
+	for i := 1; i < len(s.subs); i++ {
+		s.mixed = s.mixed || s.subs[i].first < s.subs[i-1].first+s.subs[i-1].count
+	}
+	if s.mixed && len(s.subs) > maxMixed {
+		return overLimit("a cross-reference section has %d parts in no order", len(s.subs))
+	}
+	return nil
+}
+
+// find returns the subsection that lists num, nil if none does.
+func (s *section) find(num int) *subsection {
+	if s.mixed {
+		i := slices.IndexFunc(s.subs, func(sub subsection) bool { return sub.lists(num) })
+		if i < 0 {
+			return nil
+		}
+		return &s.subs[i]
+	}
+	i := sort.Search(len(s.subs), func(i int) bool { return s.subs[i].first+s.subs[i].count > num })
+	if i == len(s.subs) || !s.subs[i].lists(num) {
+		return nil
+	}
+	return &s.subs[i]
 }
 
 // subsection is count entries from object number first on. They are at offset
@@ -45,6 +80,8 @@ type subsection struct {
 	width        [3]int
 	table        []entry
 }
+
+func (sub *subsection) lists(num int) bool { return num >= sub.first && num-sub.first < sub.count }
 
 // Form is the form of a cross-reference section.
 type Form int
@@ -66,15 +103,23 @@ func (s *section) form() Form {
 	return Table
 }
 
+// sectionCost is what looking into one section is worth, in bytes of parsing.
+const sectionCost = 4
+
 // entry looks num up in all sections, the newest first.
-func (f *File) entry(num int) (entry, error) {
-	for _, s := range f.sections {
+func (f *File) entry(num int) (entry, error) { return f.entryIn(f.sections, num) }
+
+func (f *File) entryIn(sections []*section, num int) (entry, error) {
+	for i, s := range sections {
 		e, ok, err := f.lookup(s, num)
 		if err != nil || ok {
+			if err == nil {
+				err = f.spend(sectionCost * i)
+			}
 			return e, err
 		}
 	}
-	return entry{}, nil
+	return entry{}, f.spend(sectionCost * len(sections))
 }
 
 // lookup looks num up in one section. In a hybrid one an entry of XRefStm comes
@@ -91,24 +136,21 @@ func (f *File) lookup(s *section, num int) (entry, bool, error) {
 }
 
 func (f *File) row(s *section, num int) (entry, bool, error) {
-	for i := range s.subs {
-		sub := &s.subs[i]
-		if num < sub.first || num-sub.first >= sub.count {
-			continue
-		}
-		e, err := f.subRow(sub, num-sub.first)
-		if err != nil {
-			return entry{}, false, err
-		}
-		if e.kind == entryInUse {
-			if e.a == 0 {
-				return entry{}, true, nil // some writers mark free entries so
-			}
-			e.a += f.base
-		}
-		return e, true, nil
+	sub := s.find(num)
+	if sub == nil {
+		return entry{}, false, nil
 	}
-	return entry{}, false, nil
+	e, err := f.subRow(sub, num-sub.first)
+	if err != nil {
+		return entry{}, false, err
+	}
+	if e.kind == entryInUse {
+		if e.a == 0 {
+			return entry{}, true, nil // some writers mark free entries so
+		}
+		e.a += f.base
+	}
+	return e, true, nil
 }
 
 func (f *File) subRow(sub *subsection, i int) (entry, error) {

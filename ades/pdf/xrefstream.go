@@ -76,7 +76,7 @@ func (f *File) splitRows(s *section, data []byte, width [3]int) error {
 		s.subs = append(s.subs, subsection{first: int(first), count: int(count), rows: data[:n:n], width: width})
 		data = data[n:]
 	}
-	return nil
+	return s.order()
 }
 
 func streamRow(row []byte, width [3]int) entry {

@@ -93,7 +93,7 @@ func (d *document) permissionOf(s *pdf.Signature, then *pdf.File) (permission, e
 
 // judgeChanges looks at every revision behind the signed one.
 func (d *document) judgeChanges(j *subject, s *pdf.Signature) error {
-	then, err := d.f.At(d.revisions[s.Revision-1])
+	then, err := d.at(d.revisions[s.Revision-1])
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,11 @@ func (d *document) judgeChanges(j *subject, s *pdf.Signature) error {
 			locked := c.class != forbidden && permission{p: 3}.permits(c) && !permission{p: 3, locks: allowed.locks}.permits(c)
 			add(Change{Revision: n, Text: c.text, Permitted: allowed.permits(c)}, allowed.stated || locked)
 		}
+	}
+	if stray, err := d.f.Strays(d.revisions[s.Revision-1]); err != nil {
+		return err
+	} else if stray {
+		add(Change{Text: "objects that no cross-reference lists were added"}, false)
 	}
 	if tail := d.tail(); tail != "" && !s.CoversFile {
 		add(Change{Text: tail}, false)
@@ -161,11 +166,11 @@ func (d *document) diff(n int) (*revisionDiff, error) {
 		return done, nil
 	}
 	from, to := d.revisions[n-2], d.revisions[n-1]
-	old, err := d.f.At(from)
+	old, err := d.at(from)
 	if err != nil {
 		return nil, err
 	}
-	now, err := d.f.At(to)
+	now, err := d.at(to)
 	if err != nil {
 		return nil, err
 	}
@@ -173,10 +178,7 @@ func (d *document) diff(n int) (*revisionDiff, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &differ{
-		old: old, new: now, out: &revisionDiff{number: n}, visits: &d.visits,
-		packed: slices.ContainsFunc(d.revisions, func(r pdf.Revision) bool { return r.Form != pdf.Table }),
-	}
+	x := &differ{old: old, new: now, out: &revisionDiff{number: n}, said: map[change]bool{}, visits: &d.visits}
 	if err := x.run(list, from, to); err != nil {
 		return nil, fmt.Errorf("compare revisions %d and %d: %w", n-1, n, err)
 	}
@@ -185,6 +187,22 @@ func (d *document) diff(n int) (*revisionDiff, error) {
 	}
 	d.diffs[n] = x.out
 	return x.out, nil
+}
+
+// at is the file as it was at the end of a revision. The last two are kept: a
+// revision is compared with the one before it and the one behind.
+func (d *document) at(rev pdf.Revision) (*pdf.File, error) {
+	for _, o := range d.opened {
+		if o.number == rev.Number {
+			return o.f, nil
+		}
+	}
+	f, err := d.f.At(rev)
+	if err != nil {
+		return nil, err
+	}
+	d.opened[0], d.opened[1] = d.opened[1], openedRevision{rev.Number, f}
+	return f, nil
 }
 
 func sortStamps(list []*Timestamp) {

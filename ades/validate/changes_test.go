@@ -132,6 +132,11 @@ func changeRows(k *adestest.PKI) []changeRow {
 		{name: "annotation after P=1", entries: docMDP(1), after: annotate, verdict: validate.Failed, sub: validate.FormatFailure, change: "annotation (Text) added on page 1 (not permitted)"},
 		{name: "annotation after P=2", entries: docMDP(2), after: annotate, verdict: validate.Failed, sub: validate.FormatFailure, change: "annotation (Text) added on page 1 (not permitted)"},
 		{name: "annotation after P=3", entries: docMDP(3), after: annotate, verdict: validate.Passed, change: "annotation (Text) added on page 1 (permitted)"},
+		{name: "annotation with a script after P=3", entries: docMDP(3), after: func(p *adestest.PDF) {
+			n := p.New()
+			p.Annots = append(p.Annots, n)
+			p.Update(map[int]string{n: strings.Replace(noteText, "/Subtype /Text", "/Subtype /Link /A << /S /JavaScript /JS (x) >>", 1), adestest.Page: p.PageObject()})
+		}, verdict: validate.Failed, sub: validate.FormatFailure, change: "annotation (Link) with an action was added"},
 		{name: "validation data after P=1", entries: docMDP(1), after: func(p *adestest.PDF) { p.DSS(k.Evidence()) }, verdict: validate.Passed, change: "validation data (DSS) added (permitted)"},
 		{name: "document time-stamp after P=1", entries: docMDP(1), after: func(p *adestest.PDF) {
 			p.Sign(adestest.Sig{SubFilter: "ETSI.RFC3161", M: "-", CMS: func(signed []byte) []byte { return k.Token(signed, k.Now) }})

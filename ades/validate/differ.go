@@ -15,6 +15,7 @@ import (
 type differ struct {
 	old, new *pdf.File
 	out      *revisionDiff
+	said     map[change]bool // the changes in out
 	visits   *int
 
 	// overridden holds objects that existed and are different now or gone;
@@ -27,16 +28,19 @@ type differ struct {
 	// held is the same for objects that did not change themselves, but through
 	// which an explained object is reached.
 	held map[int][]place
+	// dangling holds the references to added objects in the older text of
+	// overridden ones.
+	dangling map[int]map[int][]reference
 
-	oldFields, newFields []pdf.Field
-	pages                map[int]int // object number of a page → its number
-	// packed is whether objects may be in object streams.
-	packed bool
+	oldFields, newFields *fieldSet
+	pages                map[int]int  // object number of a page → its number
+	annots               map[int]bool // objects that are a page's array of annotations
 }
 
 func (x *differ) add(c class, field, format string, args ...any) {
 	n := change{class: c, field: field, text: fmt.Sprintf(format, args...)}
-	if !slices.Contains(x.out.changes, n) {
+	if !x.said[n] {
+		x.said[n] = true
 		x.out.changes = append(x.out.changes, n)
 	}
 }
@@ -44,6 +48,7 @@ func (x *differ) add(c class, field, format string, args ...any) {
 // run does the whole comparison.
 func (x *differ) run(list []pdf.Change, from, to pdf.Revision) error {
 	x.overridden, x.added, x.explained, x.held = map[int]pdf.Change{}, map[int]bool{}, map[int][]place{}, map[int][]place{}
+	x.annots, x.dangling = map[int]bool{}, map[int]map[int][]reference{}
 	for _, c := range list {
 		if err := x.sort(c); err != nil {
 			return err
@@ -76,7 +81,11 @@ func (x *differ) sort(c pdf.Change) error {
 			return err
 		}
 		same, err := pdf.Same(x.old, a, x.new, b)
-		if err != nil || same {
+		if err != nil {
+			return err
+		}
+		twice, err := repeats(b)
+		if err != nil || (same && !twice) {
 			return err
 		}
 	}
@@ -86,14 +95,6 @@ func (x *differ) sort(c pdf.Change) error {
 
 // place recognises the references that an explained object may have.
 type place func(reference) bool
-
-// under recognises references below these dictionary keys, the last ones of the path.
-func under(keys ...pdf.Name) place {
-	return func(r reference) bool {
-		n := len(r.path) - len(keys)
-		return n >= 0 && slices.Equal(r.path[n:], keys)
-	}
-}
 
 // exactly recognises references by their whole path from any object.
 func exactly(keys ...pdf.Name) place {
@@ -105,16 +106,61 @@ func within(num int, keys ...pdf.Name) place {
 	return func(r reference) bool { return r.from == num && slices.Equal(r.path, keys) }
 }
 
-// explain takes an overridden object off the list of those without a reason, as
-// far as only those places refer to it. It reports whether the object was overridden.
-func (x *differ) explain(obj pdf.Object, places ...place) bool {
-	ref, ok := obj.(pdf.Ref)
-	if !ok {
+// spot is where a value stands: in which object, below which keys. Rules name
+// whole spots, because the names of resources are the author's to choose.
+type spot struct {
+	num  int
+	path []pdf.Name
+}
+
+// at is the spot of an entry of the dictionary that stands at s.
+func (s spot) at(keys ...pdf.Name) spot { return spot{s.num, slices.Concat(s.path, keys)} }
+
+// into is where the entries of obj stand, which itself stands at s.
+func (s spot) into(obj pdf.Object) spot {
+	if ref, ok := obj.(pdf.Ref); ok {
+		return spot{num: ref.Num}
+	}
+	return s
+}
+
+func (s spot) place() place { return within(s.num, s.path...) }
+
+// root is the spot of the document catalogue.
+func (x *differ) root() spot { return spot{num: x.new.Root().Num} }
+
+// kind tells objects apart by what they can be used for.
+type kind func(pdf.Object) bool
+
+func isArray(obj pdf.Object) bool { _, ok := obj.(pdf.Array); return ok }
+
+func isDict(obj pdf.Object) bool { _, ok := obj.(*pdf.Dict); return ok }
+
+func isStream(obj pdf.Object) bool { _, ok := obj.(*pdf.Stream); return ok }
+
+// isXML is for metadata, which no reader takes for a form or an image.
+func isXML(obj pdf.Object) bool {
+	s, ok := obj.(*pdf.Stream)
+	return ok && s.Dict.Get("Subtype") == pdf.Name("XML")
+}
+
+// isValue is for values of fields: what no page can show by itself.
+func isValue(obj pdf.Object) bool { return !isDict(obj) && !isStream(obj) }
+
+func isDrawn(obj pdf.Object) bool { return isDict(obj) || isStream(obj) }
+
+// explain takes an overridden object, which is and was of a kind, off the list
+// of those without a reason, as far as only those places refer to it. It reports
+// whether there was something to explain.
+func (x *differ) explain(obj pdf.Object, is kind, places ...place) bool {
+	if !x.pending(obj) {
 		return false
 	}
-	c, ok := x.overridden[ref.Num]
-	if !ok || c.New == nil {
-		return false
+	ref, _ := obj.(pdf.Ref)
+	for _, f := range []*pdf.File{x.old, x.new} {
+		if v, err := f.Resolve(obj); err != nil || !is(v) {
+			return false
+		}
 	}
 	x.explained[ref.Num] = append(x.explained[ref.Num], places...)
 	return true
@@ -123,20 +169,8 @@ func (x *differ) explain(obj pdf.Object, places ...place) bool {
 // explainDict is explain for a dictionary whose keys were compared one by one:
 // then it does not matter who refers to it. A stream has data besides, so it is
 // never explained this way.
-func (x *differ) explainDict(obj pdf.Object) (bool, error) {
-	if !x.pending(obj) {
-		return false, nil
-	}
-	for _, f := range []*pdf.File{x.old, x.new} {
-		v, err := f.Resolve(obj)
-		if err != nil {
-			return false, err
-		}
-		if _, ok := v.(*pdf.Dict); !ok {
-			return false, nil
-		}
-	}
-	return x.explain(obj, func(reference) bool { return true }), nil
+func (x *differ) explainDict(obj pdf.Object) bool {
+	return x.explain(obj, isDict, func(reference) bool { return true })
 }
 
 // hold demands that only those places refer to an object.
@@ -163,7 +197,7 @@ func (x *differ) trailers(old, now *pdf.Dict) error {
 	if !pdf.Equal(old.Get("Encrypt"), now.Get("Encrypt")) {
 		x.add(forbidden, "", "the encryption was changed")
 	}
-	if x.explain(now.Get("Info"), within(0, "Info")) || !pdf.Equal(old.Get("Info"), now.Get("Info")) {
+	if x.explain(now.Get("Info"), isDict, within(0, "Info")) || !pdf.Equal(old.Get("Info"), now.Get("Info")) {
 		x.add(maintenance, "", "document information updated")
 	}
 	return nil
@@ -171,9 +205,7 @@ func (x *differ) trailers(old, now *pdf.Dict) error {
 
 // catalog compares the document catalogues.
 func (x *differ) catalog() error {
-	if _, err := x.explainDict(x.new.Root()); err != nil {
-		return err
-	}
+	x.explainDict(x.new.Root())
 	a, err := x.old.Catalog()
 	if err != nil {
 		return err
@@ -191,7 +223,11 @@ func (x *differ) catalog() error {
 	if err := x.structTree(a.Get("StructTreeRoot"), b.Get("StructTreeRoot")); err != nil {
 		return err
 	}
-	for _, key := range changedKeys(a, b) {
+	changed := changedKeys(a, b)
+	if err := x.noStreams("the document catalogue", b, changed, "Metadata"); err != nil {
+		return err
+	}
+	for _, key := range changed {
 		switch key {
 		case "AcroForm", "DSS", "Metadata", "StructTreeRoot":
 		case "Extensions", "Version":
@@ -207,15 +243,39 @@ func (x *differ) catalog() error {
 
 // changedKeys lists the keys whose values differ, comparing references by number.
 func changedKeys(a, b *pdf.Dict) []pdf.Name {
-	keys := map[pdf.Name]bool{}
-	for _, d := range []*pdf.Dict{a, b} {
+	values := [2]map[pdf.Name]pdf.Object{{}, {}}
+	for i, d := range []*pdf.Dict{a, b} {
 		for _, e := range d.Entries() {
-			if !pdf.Equal(a.Get(e.Key), b.Get(e.Key)) {
-				keys[e.Key] = true
+			values[i][e.Key] = e.Value
+		}
+	}
+	keys := map[pdf.Name]bool{}
+	for i := range values {
+		for key, v := range values[i] {
+			if !pdf.Equal(v, values[1-i][key]) {
+				keys[key] = true
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(keys))
+}
+
+// noStreams demands that changed entries, sorted, are no streams: a dictionary may be the
+// list of a font's glyphs or of a page's images besides what it seems to be.
+func (x *differ) noStreams(what string, d *pdf.Dict, changed []pdf.Name, except pdf.Name) error {
+	for _, e := range d.Entries() {
+		if _, ok := slices.BinarySearch(changed, e.Key); !ok || e.Key == except {
+			continue
+		}
+		v, err := x.new.Resolve(e.Value)
+		if err != nil {
+			return err
+		}
+		if isStream(v) {
+			x.add(forbidden, "", "%s: /%s is now a stream", what, e.Key)
+		}
+	}
+	return nil
 }
 
 func (x *differ) metadata(a, b *pdf.Dict) error {
@@ -224,11 +284,11 @@ func (x *differ) metadata(a, b *pdf.Dict) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := obj.(*pdf.Stream); !ok && now != nil {
-		x.add(forbidden, "", "the document's metadata are no stream")
+	if !isXML(obj) && now != nil && !pdf.Equal(a.Get("Metadata"), now) {
+		x.add(forbidden, "", "the document's metadata are no stream of XML")
 		return nil
 	}
-	if x.explain(now, under("Metadata")) || !pdf.Equal(a.Get("Metadata"), now) {
+	if x.explain(now, isXML, x.root().at("Metadata").place()) || !pdf.Equal(a.Get("Metadata"), now) {
 		x.add(maintenance, "", "document metadata updated")
 	}
 	return nil
@@ -254,32 +314,35 @@ func (x *differ) dss(old, now pdf.Object) error {
 		}
 		return nil
 	}
-	touched := x.explain(now, under("DSS")) || !pdf.Equal(old, now)
+	here := x.root().at("DSS")
+	touched := x.explain(now, isDict, here.place()) || !pdf.Equal(old, now)
+	here = here.into(now)
 	for _, e := range d.Entries() {
 		if !slices.Contains(dssKeys, e.Key) {
 			x.add(forbidden, "", "the document security store has the unknown entry /%s", e.Key)
 		}
 	}
-	if x.dssLists(d, "Certs", "CRLs", "OCSPs") {
+	if x.dssLists(here, d, "Certs", "CRLs", "OCSPs") {
 		touched = true
 	}
 	vri, err := x.new.Dict(d.Get("VRI"))
 	if err != nil {
 		return err
 	}
-	touched = x.explain(d.Get("VRI"), under("VRI")) || touched
+	touched = x.explain(d.Get("VRI"), isDict, here.at("VRI").place()) || touched
+	here = here.at("VRI").into(d.Get("VRI"))
 	for _, e := range vri.Entries() {
 		entry, err := x.new.Dict(e.Value)
 		if err != nil {
 			return err
 		}
-		touched = x.explain(e.Value, under("VRI", e.Key), under(e.Key)) || touched
+		touched = x.explain(e.Value, isDict, here.at(e.Key).place()) || touched
 		for _, k := range entry.Entries() {
 			if !slices.Contains(vriKeys, k.Key) && e.Key != "Type" {
 				x.add(forbidden, "", "validation data have the unknown entry /%s", k.Key)
 			}
 		}
-		touched = x.dssLists(entry, "Cert", "CRL", "OCSP") || touched
+		touched = x.dssLists(here.at(e.Key).into(e.Value), entry, "Cert", "CRL", "OCSP") || touched
 	}
 	if touched {
 		x.add(maintenance, "", "validation data (DSS) added")
@@ -287,10 +350,10 @@ func (x *differ) dss(old, now pdf.Object) error {
 	return nil
 }
 
-func (x *differ) dssLists(d *pdf.Dict, keys ...pdf.Name) bool {
+func (x *differ) dssLists(here spot, d *pdf.Dict, keys ...pdf.Name) bool {
 	touched := false
 	for _, k := range keys {
-		touched = x.explain(d.Get(k), under(k)) || touched
+		touched = x.explain(d.Get(k), isArray, here.at(k).place()) || touched
 	}
 	return touched
 }

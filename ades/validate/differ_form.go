@@ -16,13 +16,16 @@ func (x *differ) form() error {
 	if err != nil {
 		return err
 	}
-	if x.oldFields, err = x.old.Fields(); err != nil {
+	before, err := x.old.Fields()
+	if err != nil {
 		return err
 	}
-	if x.newFields, err = x.new.Fields(); err != nil {
+	now, err := x.new.Fields()
+	if err != nil {
 		return err
 	}
-	if err := spend(x.visits, len(x.oldFields)+len(x.newFields)+1); err != nil {
+	x.oldFields, x.newFields = newFieldSet(before), newFieldSet(now)
+	if err := spend(x.visits, len(before)+len(now)+1); err != nil {
 		return err
 	}
 	if b == nil {
@@ -35,16 +38,15 @@ func (x *differ) form() error {
 	if err != nil {
 		return err
 	}
-	if _, err := x.explainDict(catalog.Get("AcroForm")); err != nil {
-		return err
-	}
-	if err := x.formDict(a, b); err != nil {
+	x.explainDict(catalog.Get("AcroForm"))
+	here := x.root().at("AcroForm").into(catalog.Get("AcroForm"))
+	if err := x.formDict(a, b, here); err != nil {
 		return err
 	}
 	return x.fields()
 }
 
-func (x *differ) formDict(a, b *pdf.Dict) error {
+func (x *differ) formDict(a, b *pdf.Dict, here spot) error {
 	before, err := x.old.Array(a.Get("Fields"))
 	if err != nil {
 		return err
@@ -56,14 +58,16 @@ func (x *differ) formDict(a, b *pdf.Dict) error {
 	if !keepsAll(before, now) {
 		x.add(forbidden, "", "form fields were removed or put in another order")
 	}
-	x.explain(b.Get("Fields"), under("Fields"))
+	x.explain(b.Get("Fields"), isArray, here.at("Fields").place())
 	for _, key := range changedKeys(a, b) {
 		switch key {
-		case "Fields", "SigFlags", "NeedAppearances":
+		case "Fields", "SigFlags":
 		case "DR":
 			// looked at below, also when it is an object of its own
+		case "NeedAppearances":
+			x.add(formFill, "", "the form's fields are to be drawn anew (/NeedAppearances)")
 		default:
-			if a != nil && (key != "DA" || a.Has(key)) {
+			if key != "DA" || a.Has(key) {
 				x.add(forbidden, "", "the form's /%s was changed", key)
 			}
 		}
@@ -71,7 +75,7 @@ func (x *differ) formDict(a, b *pdf.Dict) error {
 	if a == nil || (!x.pending(b.Get("DR")) && pdf.Equal(a.Get("DR"), b.Get("DR"))) {
 		return nil
 	}
-	return x.resources(a.Get("DR"), b.Get("DR"))
+	return x.resources(a.Get("DR"), b.Get("DR"), here.at("DR"))
 }
 
 // keepsAll reports whether every element of old is in now, in the same order.
@@ -86,7 +90,7 @@ func keepsAll(old, now pdf.Array) bool {
 }
 
 // resources compares the form's default resources: entries may be added.
-func (x *differ) resources(old, now pdf.Object) error {
+func (x *differ) resources(old, now pdf.Object, here spot) error {
 	a, err := x.old.Dict(old)
 	if err != nil {
 		return err
@@ -95,7 +99,7 @@ func (x *differ) resources(old, now pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	x.explain(now, under("DR"))
+	x.explain(now, isDict, here.place())
 	for _, e := range a.Entries() {
 		kind, err := x.old.Dict(e.Value)
 		if err != nil {
@@ -111,8 +115,8 @@ func (x *differ) resources(old, now pdf.Object) error {
 			}
 			continue
 		}
-		if x.explain(b.Get(e.Key), under("DR", e.Key), inside(now, e.Key)) {
-			x.hold(now, under("DR"))
+		if x.explain(b.Get(e.Key), isDict, here.into(now).at(e.Key).place()) {
+			x.hold(now, here.place())
 		}
 		for _, r := range kind.Entries() {
 			if !pdf.Equal(r.Value, after.Get(r.Key)) {
@@ -124,24 +128,41 @@ func (x *differ) resources(old, now pdf.Object) error {
 	return nil
 }
 
-func findField(list []pdf.Field, ref pdf.Ref) *pdf.Field {
+// fieldSet finds fields by their objects and by their widgets.
+type fieldSet struct {
+	list             []pdf.Field
+	byRef, byWidgets map[pdf.Ref]*pdf.Field
+}
+
+func newFieldSet(list []pdf.Field) *fieldSet {
+	s := &fieldSet{list, map[pdf.Ref]*pdf.Field{}, map[pdf.Ref]*pdf.Field{}}
 	for i := range list {
-		if list[i].Ref == ref {
-			return &list[i]
+		s.byRef[list[i].Ref] = &list[i]
+		for _, w := range list[i].Widgets {
+			s.byWidgets[w] = &list[i]
 		}
 	}
-	return nil
+	return s
+}
+
+// showing returns the field that a widget belongs to, nil if there is none.
+func (s *fieldSet) showing(widget pdf.Object) *pdf.Field {
+	ref, ok := widget.(pdf.Ref)
+	if !ok {
+		return nil
+	}
+	return s.byWidgets[ref]
 }
 
 func (x *differ) fields() error {
-	for i := range x.oldFields {
-		if findField(x.newFields, x.oldFields[i].Ref) == nil {
-			x.add(forbidden, x.oldFields[i].Name, "form field %q was removed", x.oldFields[i].Name)
+	for _, old := range x.oldFields.list {
+		if x.newFields.byRef[old.Ref] == nil {
+			x.add(forbidden, old.Name, "form field %q was removed", old.Name)
 		}
 	}
-	for i := range x.newFields {
-		now := &x.newFields[i]
-		old := findField(x.oldFields, now.Ref)
+	for i := range x.newFields.list {
+		now := &x.newFields.list[i]
+		old := x.oldFields.byRef[now.Ref]
 		var err error
 		switch {
 		case old != nil:
@@ -162,6 +183,14 @@ func (x *differ) fields() error {
 func (x *differ) newSignatureField(now *pdf.Field) error {
 	if !x.added[now.Ref.Num] {
 		x.add(forbidden, now.Name, "an object that was there before became signature field %q", now.Name)
+		return nil
+	}
+	acts, err := x.acts(now)
+	if err != nil {
+		return err
+	}
+	if acts {
+		x.add(forbidden, now.Name, "signature field %q was added with an action", now.Name)
 		return nil
 	}
 	signed, err := x.signing(now)
@@ -195,11 +224,33 @@ func (x *differ) signing(now *pdf.Field) (bool, error) {
 		return false, err
 	}
 	if sub == subFilterTimestamp {
+		visible, err := x.visible(now)
+		if err != nil {
+			return false, err
+		}
+		if visible {
+			x.add(forbidden, now.Name, "document time-stamp %q was laid over a page", now.Name)
+			return true, nil
+		}
 		x.add(maintenance, "", "document time-stamp %q added", now.Name)
 		return true, nil
 	}
 	x.add(signingChange, now.Name, "signature %q added", now.Name)
 	return true, nil
+}
+
+// acts reports whether the field or a widget of it has an action.
+func (x *differ) acts(f *pdf.Field) (bool, error) {
+	for _, ref := range append([]pdf.Ref{f.Ref}, f.Widgets...) {
+		d, err := x.new.Dict(ref)
+		if err != nil {
+			return false, err
+		}
+		if d.Has("A") || d.Has("AA") {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // visible reports whether a widget of the field shows something.
@@ -213,7 +264,7 @@ func (x *differ) visible(f *pdf.Field) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if d.Has("AP") && !emptyRect(rect) {
+		if (d.Has("AP") || d.Has("MK")) && !emptyRect(rect) {
 			return true, nil
 		}
 	}
@@ -229,6 +280,9 @@ var (
 	fillKeys = []pdf.Name{"V", "AS", "AP", "RV", "I", "M", "MK"}
 	signKeys = []pdf.Name{"V", "AP", "AS", "M", "F", "P", "StructParent"}
 )
+
+// pushButton is the flag of buttons that only show something (12.7.5.2.2).
+const pushButton = 1 << 16
 
 // field compares a field that was there, with its widgets.
 func (x *differ) field(old, now *pdf.Field) error {
@@ -250,7 +304,11 @@ func (x *differ) field(old, now *pdf.Field) error {
 			return err
 		}
 		if x.pending(ref) {
-			changed = append(changed, changedKeys(a, b)...)
+			keys := changedKeys(a, b)
+			changed = append(changed, keys...)
+			if err := x.noStreams("form field "+clip(now.Name), b, keys, ""); err != nil {
+				return err
+			}
 		}
 		if x.appearanceTouched(b) {
 			changed = append(changed, "AP")
@@ -266,6 +324,10 @@ func (x *differ) field(old, now *pdf.Field) error {
 }
 
 func (x *differ) fieldChanged(old, now *pdf.Field, refs []pdf.Ref, changed []pdf.Name) error {
+	if now.Type == "Btn" && now.Flags&pushButton != 0 {
+		x.add(forbidden, now.Name, "button %q, which holds no value, was given another look", now.Name)
+		return nil
+	}
 	allowed := fillKeys
 	if now.Type == "Sig" {
 		before, err := x.old.Resolve(old.Value)
@@ -285,14 +347,12 @@ func (x *differ) fieldChanged(old, now *pdf.Field, refs []pdf.Ref, changed []pdf
 		}
 	}
 	for _, ref := range refs {
-		if _, err := x.explainDict(ref); err != nil {
-			return err
-		}
+		x.explainDict(ref)
 		d, err := x.new.Dict(ref)
 		if err != nil {
 			return err
 		}
-		x.explainAppearance(d)
+		x.explainAppearance(spot{num: ref.Num}, d)
 	}
 	if now.Type == "Sig" {
 		signed, err := x.signing(now)
@@ -302,23 +362,47 @@ func (x *differ) fieldChanged(old, now *pdf.Field, refs []pdf.Ref, changed []pdf
 		x.add(forbidden, now.Name, "the unsigned signature field %q was given another look", now.Name)
 		return nil
 	}
-	x.explain(now.Value, under("V"))
+	if err := x.explainValue(now); err != nil {
+		return err
+	}
 	x.add(formFill, now.Name, "form field %q filled in", now.Name)
 	return nil
 }
 
-// appearances calls visit for the objects of an appearance dictionary: the
-// dictionary itself, and its streams or dictionaries of streams, with the places
-// where each belongs.
-func (x *differ) appearances(widget *pdf.Dict, visit func(obj pdf.Object, places ...place)) {
+// explainValue explains a value that is an object of its own, which the field or
+// one above it refers to.
+func (x *differ) explainValue(f *pdf.Field) error {
+	at := f.Ref
+	for range 64 {
+		x.explain(f.Value, isValue, spot{num: at.Num}.at("V").place())
+		d, err := x.new.Dict(at)
+		if err != nil {
+			return err
+		}
+		parent, ok := d.Get("Parent").(pdf.Ref)
+		if !ok {
+			return nil
+		}
+		at = parent
+	}
+	return nil
+}
+
+// appearances calls visit for the objects of the appearance dictionary of the
+// widget at here: the dictionary itself, and its streams or dictionaries of
+// streams, with the kind and the spot that each has.
+func (x *differ) appearances(here spot, widget *pdf.Dict, visit func(pdf.Object, kind, spot)) {
 	ap := widget.Get("AP")
-	visit(ap, under("AP"))
+	here = here.at("AP")
+	visit(ap, isDict, here)
 	d, err := x.new.Dict(ap)
 	if err != nil {
 		return
 	}
+	here = here.into(ap)
 	for _, e := range d.Entries() {
-		visit(e.Value, under("AP", e.Key), inside(ap, e.Key))
+		look := here.at(e.Key)
+		visit(e.Value, isDrawn, look)
 		obj, err := x.new.Resolve(e.Value)
 		if err != nil {
 			return
@@ -328,30 +412,21 @@ func (x *differ) appearances(widget *pdf.Dict, visit func(obj pdf.Object, places
 			continue
 		}
 		for _, s := range states.Entries() {
-			visit(s.Value, under("AP", e.Key, s.Key), inside(ap, e.Key, s.Key), inside(e.Value, s.Key))
+			visit(s.Value, isStream, look.into(e.Value).at(s.Key))
 		}
 	}
 }
 
-// inside is within for an object that may be direct: then it matches nothing.
-func inside(obj pdf.Object, keys ...pdf.Name) place {
-	ref, ok := obj.(pdf.Ref)
-	if !ok {
-		return func(reference) bool { return false }
-	}
-	return within(ref.Num, keys...)
-}
-
 func (x *differ) appearanceTouched(widget *pdf.Dict) bool {
 	touched := false
-	x.appearances(widget, func(obj pdf.Object, _ ...place) { touched = touched || x.pending(obj) })
+	x.appearances(spot{}, widget, func(obj pdf.Object, _ kind, _ spot) { touched = touched || x.pending(obj) })
 	return touched
 }
 
-func (x *differ) explainAppearance(widget *pdf.Dict) {
-	x.appearances(widget, func(obj pdf.Object, places ...place) {
-		if !x.explain(obj, places...) {
-			x.hold(obj, places...)
+func (x *differ) explainAppearance(here spot, widget *pdf.Dict) {
+	x.appearances(here, widget, func(obj pdf.Object, is kind, s spot) {
+		if !x.explain(obj, is, s.place()) {
+			x.hold(obj, s.place())
 		}
 	})
 }

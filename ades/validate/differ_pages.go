@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/countersign/countersign/ades/pdf"
@@ -56,12 +57,12 @@ func (x *differ) page(n int, ref pdf.Ref, now *pdf.Dict) error {
 	if err != nil {
 		return err
 	}
-	changed, err := x.explainDict(ref)
-	if err != nil {
-		return err
-	}
-	if changed {
-		for _, key := range changedKeys(old, now) {
+	if x.explainDict(ref) {
+		changed := changedKeys(old, now)
+		if err := x.noStreams(fmt.Sprintf("page %d", n), now, changed, ""); err != nil {
+			return err
+		}
+		for _, key := range changed {
 			switch key {
 			case "Annots", "Tabs", "LastModified":
 			case "Contents":
@@ -83,9 +84,17 @@ func (x *differ) annotations(n int, old, now pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	x.explain(now, under("Annots"))
+	if ref, ok := now.(pdf.Ref); ok {
+		x.annots[ref.Num] = true
+	}
+	x.explain(now, isArray, x.annotsOfPages)
+	before := newMembers(a)
 	for _, obj := range b {
-		if slices.ContainsFunc(a, func(o pdf.Object) bool { return pdf.Equal(o, obj) }) {
+		has, err := before.has(obj, x.visits)
+		if err != nil {
+			return err
+		}
+		if has {
 			if err := x.annotationChanged(n, obj); err != nil {
 				return err
 			}
@@ -101,28 +110,45 @@ func (x *differ) annotations(n int, old, now pdf.Object) error {
 	return nil
 }
 
-// widgetOf finds the form field that a widget belongs to.
-func widgetOf(fields []pdf.Field, obj pdf.Object) *pdf.Field {
-	ref, ok := obj.(pdf.Ref)
-	if !ok {
-		return nil
-	}
-	for i := range fields {
-		if slices.Contains(fields[i].Widgets, ref) {
-			return &fields[i]
+// annotsOfPages recognises references from a page to its array of annotations.
+func (x *differ) annotsOfPages(r reference) bool {
+	_, page := x.pages[r.from]
+	return page && slices.Equal(r.path, []pdf.Name{"Annots"})
+}
+
+// annotOfPages recognises references from such an array to an annotation.
+func (x *differ) annotOfPages(r reference) bool {
+	return x.annotsOfPages(r) || (x.annots[r.from] && len(r.path) == 0)
+}
+
+// members finds the elements of an array.
+type members struct {
+	refs   map[pdf.Ref]bool
+	direct pdf.Array
+}
+
+func newMembers(a pdf.Array) members {
+	m := members{refs: map[pdf.Ref]bool{}}
+	for _, obj := range a {
+		if ref, ok := obj.(pdf.Ref); ok {
+			m.refs[ref] = true
+		} else {
+			m.direct = append(m.direct, obj)
 		}
 	}
-	return nil
+	return m
+}
+
+func (m members) has(obj pdf.Object, visits *int) (bool, error) {
+	if ref, ok := obj.(pdf.Ref); ok {
+		return m.refs[ref], nil
+	}
+	return slices.ContainsFunc(m.direct, func(o pdf.Object) bool { return pdf.Equal(o, obj) }), spend(visits, len(m.direct))
 }
 
 func (x *differ) annotationAdded(n int, obj pdf.Object) error {
-	if f := widgetOf(x.newFields, obj); f != nil {
-		// A new field was judged with the form. A widget that a page shows only
-		// now, though its field was there, was hidden when it was signed.
-		if old := findField(x.oldFields, f.Ref); old != nil && old.Type != "Sig" {
-			x.add(forbidden, f.Name, "form field %q was made visible on page %d", f.Name, n)
-		}
-		return nil
+	if f := x.newFields.showing(obj); f != nil {
+		return x.widgetAdded(n, f)
 	}
 	d, err := x.new.Dict(obj)
 	if err != nil {
@@ -136,12 +162,56 @@ func (x *differ) annotationAdded(n int, obj pdf.Object) error {
 		x.add(forbidden, "", "a form element that belongs to no field was added on page %d", n)
 		return nil
 	}
+	if acts, err := x.actsByItself(d); err != nil {
+		return err
+	} else if acts {
+		x.add(forbidden, "", "annotation (%s) with an action was added on page %d", kind, n)
+		return nil
+	}
 	x.add(annotation, "", "annotation (%s) added on page %d", kind, n)
 	return nil
 }
 
+// actsByItself reports whether an annotation does more than lead to a place: a
+// script can hide fields or write into them.
+func (x *differ) actsByItself(annot *pdf.Dict) (bool, error) {
+	action, err := x.new.Dict(annot.Get("A"))
+	if err != nil || annot.Has("AA") || action.Has("Next") {
+		return true, err
+	}
+	kind, err := x.new.Name(action.Get("S"))
+	return action != nil && !slices.Contains([]pdf.Name{"URI", "GoTo", "GoToR"}, kind), err
+}
+
+// widgetAdded judges a widget that a page shows only now. A new field was judged
+// with the form. One that was there was hidden when it was signed: it may show
+// itself only with its own signature.
+func (x *differ) widgetAdded(n int, f *pdf.Field) error {
+	old := x.oldFields.byRef[f.Ref]
+	if old == nil {
+		return nil
+	}
+	before, err := x.old.Resolve(old.Value)
+	if err != nil {
+		return err
+	}
+	now, err := x.new.Resolve(f.Value)
+	if err != nil {
+		return err
+	}
+	visible, err := x.visible(f)
+	if err != nil {
+		return err
+	}
+	if signed := before == nil && now != nil; f.Type == "Sig" && (signed || !visible) {
+		return nil
+	}
+	x.add(forbidden, f.Name, "form field %q was made visible on page %d", f.Name, n)
+	return nil
+}
+
 func (x *differ) annotationChanged(n int, obj pdf.Object) error {
-	if widgetOf(x.newFields, obj) != nil || !x.pending(obj) {
+	if x.newFields.showing(obj) != nil || !x.pending(obj) {
 		return nil
 	}
 	d, err := x.new.Dict(obj)
@@ -152,9 +222,15 @@ func (x *differ) annotationChanged(n int, obj pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	x.explain(obj, under("Annots"), exactly("Parent"), exactly("Popup"), exactly("IRT"), exactly("Obj"), exactly("K", "Obj"))
+	x.explain(obj, isDict, x.annotOfPages, exactly("Parent"), exactly("Popup"), exactly("IRT"), exactly("Obj"), exactly("K", "Obj"))
 	if kind == "Widget" {
 		x.add(forbidden, "", "a form element that belongs to no field was changed on page %d", n)
+		return nil
+	}
+	if acts, err := x.actsByItself(d); err != nil {
+		return err
+	} else if acts {
+		x.add(forbidden, "", "annotation (%s) with an action was changed on page %d", kind, n)
 		return nil
 	}
 	x.add(annotation, "", "annotation (%s) changed on page %d", kind, n)

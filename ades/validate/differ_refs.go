@@ -26,13 +26,15 @@ type scan struct {
 	queue []pdf.Ref
 	// loaded is told of every object, or that it cannot be read.
 	loaded func(ref pdf.Ref, obj pdf.Object, lost bool) error
+	// repeated is told of every dictionary with a key twice; it may be nil.
+	repeated func(at reference)
 }
 
 // scanDepth is how deep objects may nest.
 const scanDepth = 200
 
 func (x *differ) referrers(watch map[int]bool) (map[int][]reference, error) {
-	s := &scan{f: x.new, watch: watch, found: map[int][]reference{}, seen: map[int]bool{}, loaded: x.unwritten}
+	s := &scan{f: x.new, watch: watch, found: map[int][]reference{}, seen: map[int]bool{}, loaded: x.unwritten, repeated: x.ambiguous}
 	if err := s.walk(x.new.Trailer(), reference{}, 0); err != nil {
 		return nil, err
 	}
@@ -58,10 +60,11 @@ func (x *differ) referrers(watch map[int]bool) (map[int][]reference, error) {
 
 // unwritten catches an object that no cross-reference section mentions as
 // written, and that is different all the same: because the object stream that
-// holds it was replaced, or what says how to decode that stream.
+// holds it was replaced, or what says how to decode that stream; or because it
+// lies, or ends, behind the end of the older revision.
 func (x *differ) unwritten(ref pdf.Ref, now pdf.Object, lost bool) error {
 	_, overridden := x.overridden[ref.Num]
-	if !x.packed || overridden || x.added[ref.Num] {
+	if overridden || x.added[ref.Num] {
 		return nil
 	}
 	if err := spend(x.visits, 1); err != nil {
@@ -69,9 +72,34 @@ func (x *differ) unwritten(ref pdf.Ref, now pdf.Object, lost bool) error {
 	}
 	before, errBefore := x.old.Load(ref)
 	if lostBefore := errBefore != nil; lost != lostBefore || (!lost && !pdf.Equal(before, now)) {
-		x.add(forbidden, "", "object %d was changed through the object stream that holds it", ref.Num)
+		x.add(forbidden, "", "object %d was changed through the object stream that holds it, or lies behind what was signed", ref.Num)
+	}
+	if s, ok := now.(*pdf.Stream); ok && !lost {
+		held, err := x.old.Holds(s)
+		if err != nil {
+			return err
+		}
+		if !held {
+			x.add(forbidden, "", "stream %d ends behind what was signed", ref.Num)
+		}
 	}
 	return nil
+}
+
+// repeats reports whether a dictionary in obj has an entry twice.
+func repeats(obj pdf.Object) (bool, error) {
+	found := false
+	s := &scan{seen: map[int]bool{}, repeated: func(reference) { found = true }}
+	err := s.walk(obj, reference{from: 1}, 0)
+	return found, err
+}
+
+// ambiguous catches a dictionary that was written later and that readers may
+// understand differently.
+func (x *differ) ambiguous(at reference) {
+	if _, overridden := x.overridden[at.from]; overridden || at.from == 0 || x.added[at.from] {
+		x.add(forbidden, "", "object %d has an entry twice, with different values", at.from)
+	}
 }
 
 // spend takes from what all comparisons of one file may cost.
@@ -104,6 +132,9 @@ func (s *scan) walk(obj pdf.Object, at reference, depth int) error {
 	case *pdf.Stream:
 		return s.walk(o.Dict, at, depth+1)
 	case *pdf.Dict:
+		if o.Repeated() && s.repeated != nil {
+			s.repeated(at)
+		}
 		for _, e := range o.Entries() {
 			if at.from == 0 && depth == 0 && (e.Key == "Prev" || e.Key == "XRefStm") {
 				continue
@@ -142,7 +173,9 @@ func (x *differ) leftovers() error {
 		places, explained := x.explained[num]
 		switch {
 		case x.added[num]:
-			x.judgeAdded(num, refs)
+			if err := x.judgeAdded(num, refs); err != nil {
+				return err
+			}
 		case overridden && !explained:
 			x.unexplained(num, refs[0])
 		case explained && !onlyAt(refs, places):
@@ -162,14 +195,43 @@ func onlyAt(refs []reference, places []place) bool {
 
 // judgeAdded catches an object that the signed revision referred to but did not
 // have: its appearance later changes what unchanged objects show.
-func (x *differ) judgeAdded(num int, refs []reference) {
+func (x *differ) judgeAdded(num int, refs []reference) error {
 	for _, r := range refs {
-		_, changed := x.overridden[r.from]
-		if r.from != 0 && !changed && !x.added[r.from] {
+		if r.from == 0 || x.added[r.from] {
+			continue
+		}
+		named := true
+		if c, changed := x.overridden[r.from]; changed {
+			var err error
+			if named, err = x.named(*c.Old, num); err != nil {
+				return err
+			}
+		}
+		if named {
 			x.add(forbidden, "", "object %d, which the signed revision left undefined, was supplied (%s)", num, x.where(r))
-			return
+			return nil
 		}
 	}
+	return nil
+}
+
+// named reports whether an object of the older revision refers to the added
+// object num.
+func (x *differ) named(by pdf.Ref, num int) (bool, error) {
+	found, ok := x.dangling[by.Num]
+	if !ok {
+		obj, err := x.old.Load(by)
+		if err != nil {
+			return false, err
+		}
+		s := &scan{watch: x.added, found: map[int][]reference{}, seen: map[int]bool{}}
+		if err := s.walk(obj, reference{from: by.Num}, 0); err != nil {
+			return false, err
+		}
+		found = s.found
+		x.dangling[by.Num] = found
+	}
+	return len(found[num]) > 0, nil
 }
 
 func (x *differ) unexplained(num int, r reference) {

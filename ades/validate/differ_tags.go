@@ -27,20 +27,18 @@ func (x *differ) structTree(old, now pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	touched, err := x.explainDict(now)
-	if err != nil {
-		return err
-	}
+	touched := x.explainDict(now)
 	for _, key := range changedKeys(a, b) {
 		if !slices.Contains([]pdf.Name{"K", "ParentTree", "ParentTreeNextKey"}, key) {
 			x.add(forbidden, "", "the structure tree's /%s was changed", key)
 		}
 	}
 	t := &tagDiff{x: x, seen: map[int]bool{}, touched: touched}
-	if err := t.kids(a.Get("K"), b.Get("K"), 0); err != nil {
+	here := x.root().at("StructTreeRoot").into(now)
+	if err := t.kids(a.Get("K"), b.Get("K"), here.at("K"), 0); err != nil {
 		return err
 	}
-	if err := t.numbers(a.Get("ParentTree"), b.Get("ParentTree"), 0); err != nil {
+	if err := t.numbers(a.Get("ParentTree"), b.Get("ParentTree"), here.at("ParentTree"), 0); err != nil {
 		return err
 	}
 	if t.touched {
@@ -72,7 +70,7 @@ func list(f *pdf.File, obj pdf.Object) (pdf.Array, error) {
 }
 
 // kids compares the children of an element.
-func (t *tagDiff) kids(old, now pdf.Object, depth int) error {
+func (t *tagDiff) kids(old, now pdf.Object, here spot, depth int) error {
 	if depth > scanDepth {
 		t.bad("it nests too deeply")
 		return nil
@@ -85,12 +83,17 @@ func (t *tagDiff) kids(old, now pdf.Object, depth int) error {
 	if err != nil {
 		return err
 	}
-	t.touched = t.x.explain(now, under("K")) || t.touched
+	t.touched = t.x.explain(now, isArray, here.place()) || t.touched
 	if !keepsAll(a, b) {
 		t.bad("elements were removed or put in another order")
 	}
+	before := newMembers(a)
 	for _, k := range b {
-		if slices.ContainsFunc(a, func(o pdf.Object) bool { return pdf.Equal(o, k) }) {
+		has, err := before.has(k, t.x.visits)
+		if err != nil {
+			return err
+		}
+		if has {
 			if err := t.element(k, depth); err != nil {
 				return err
 			}
@@ -129,7 +132,7 @@ func (t *tagDiff) fieldElement(k pdf.Object) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	f := widgetOf(t.x.newFields, objr.Get("Obj"))
+	f := t.x.newFields.showing(objr.Get("Obj"))
 	return f != nil && t.x.added[f.Ref.Num], nil
 }
 
@@ -148,11 +151,7 @@ func (t *tagDiff) element(k pdf.Object, depth int) error {
 	if err != nil || b == nil || b.Get("S") == nil {
 		return err
 	}
-	changed, err := t.x.explainDict(ref)
-	if err != nil {
-		return err
-	}
-	if changed {
+	if t.x.explainDict(ref) {
 		t.touched = true
 		for _, key := range changedKeys(a, b) {
 			if key != "K" {
@@ -160,11 +159,11 @@ func (t *tagDiff) element(k pdf.Object, depth int) error {
 			}
 		}
 	}
-	return t.kids(a.Get("K"), b.Get("K"), depth+1)
+	return t.kids(a.Get("K"), b.Get("K"), spot{num: ref.Num}.at("K"), depth+1)
 }
 
 // numbers compares number trees: entries may be added.
-func (t *tagDiff) numbers(old, now pdf.Object, depth int) error {
+func (t *tagDiff) numbers(old, now pdf.Object, here spot, depth int) error {
 	if depth > 32 {
 		t.bad("the parent tree nests too deeply")
 		return nil
@@ -177,9 +176,10 @@ func (t *tagDiff) numbers(old, now pdf.Object, depth int) error {
 	if err != nil {
 		return err
 	}
-	if t.x.explain(now, under("ParentTree"), under("Kids")) {
+	if t.x.explain(now, isDict, here.place()) {
 		t.touched = true
 	}
+	here = here.into(now)
 	for _, key := range changedKeys(a, b) {
 		if key != "Nums" && key != "Kids" && key != "Limits" {
 			t.bad("the parent tree's /" + string(key))
@@ -194,18 +194,22 @@ func (t *tagDiff) numbers(old, now pdf.Object, depth int) error {
 		if err != nil {
 			return err
 		}
-		t.x.explain(b.Get(key), under(key))
+		t.x.explain(b.Get(key), isArray, here.at(key).place())
 		if !keepsAll(x, y) {
 			t.bad("entries of the parent tree were removed")
 		}
 		if key == "Nums" {
 			continue
 		}
+		before, kids := newMembers(x), here.at(key).into(b.Get(key))
 		for _, k := range y {
-			if slices.ContainsFunc(x, func(o pdf.Object) bool { return pdf.Equal(o, k) }) {
-				if err := t.numbers(k, k, depth+1); err != nil {
-					return err
-				}
+			if has, err := before.has(k, t.x.visits); err != nil {
+				return err
+			} else if !has {
+				continue
+			}
+			if err := t.numbers(k, k, kids, depth+1); err != nil {
+				return err
 			}
 		}
 	}

@@ -16,6 +16,11 @@
 //   - A signature without DocMDP allows what DocMDP level 2 allows: filling in
 //     forms, signing, and adding validation data. Everything else that happened
 //     after signing keeps it from passing.
+//   - What readers may understand differently, such as objects that no
+//     cross-reference lists or an entry that a dictionary has twice, keeps a
+//     signature from passing if it came later. So does what lies over a page
+//     without being signed: an empty field with a look, a visible document
+//     time-stamp, another face of a button.
 //   - A time-stamp that is over other bytes, or whose own signature does not
 //     verify, keeps the signature from passing. One that is merely not trusted
 //     proves nothing and harms nothing.

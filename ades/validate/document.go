@@ -15,7 +15,7 @@ import (
 const (
 	maxSignatures = 500       // each is hashed by itself
 	maxStores     = 32        // revisions whose DSS is read, the newest ones
-	maxVisits     = 5_000_000 // objects visited to compare revisions
+	maxVisits     = 3_000_000 // objects visited to compare revisions
 )
 
 // document is one PDF while it is judged.
@@ -32,10 +32,17 @@ type document struct {
 	// dss is the oldest revision with a DSS, 0 if there is none.
 	dss   int
 	diffs map[int]*revisionDiff
+	// opened is the revisions that were opened last.
+	opened [2]openedRevision
 	// visits is how many objects were visited to compare revisions.
 	visits int
 	// ioErr is a failure of the reader, which says nothing about the file.
 	ioErr error
+}
+
+type openedRevision struct {
+	number int
+	f      *pdf.File
 }
 
 const subFilterTimestamp = "ETSI.RFC3161"
