@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,14 +79,26 @@ func asNobody(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Where the test binary lies, nobody may not look: it is opened before.
-	f, err := os.Open(self)
+	// Where the test binary lies, nobody may not look.
+	dir, err := os.MkdirTemp("", "countersign-nobody")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	c := exec.CommandContext(t.Context(), "/proc/self/fd/3")
-	c.ExtraFiles = []*os.File{f}
+	defer os.RemoveAll(dir)
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "e2e")
+	if err := os.WriteFile(copied, program, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{dir, copied} {
+		if err := os.Chmod(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := exec.CommandContext(t.Context(), copied)
 	c.Env = []string{connectTo + "=" + path}
 	c.Dir = "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -114,6 +114,12 @@ const (
 func (u used) bounded(t *testing.T, what string, base time.Duration) {
 	t.Helper()
 	t.Logf("%s: hashing and copying alone take %.2f s of CPU, signing %.2f s", what, base.Seconds(), u.cpu.Seconds())
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("/proc shows other processes than ours: the memory was not measured")
+		}
+		t.Skip("SKIPPED: /proc shows other processes than ours: the memory was not measured")
+	}
 	if u.memory == 0 || u.memory > maxMemory {
 		t.Errorf("%s: %d MB of memory, at most %d may be", what, u.memory>>20, maxMemory>>20)
 	}
