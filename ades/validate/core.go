@@ -59,7 +59,7 @@ func (s *subject) verifyBytes() bool {
 		s.p.doubt(NoSigningCertificate, "the signer's certificate is not in the file")
 		return false
 	}
-	s.Certificate, s.Signer, s.Algorithm = cert, cert.Subject.String(), s.info.Scheme.String()
+	s.Certificate, s.Signer, s.Algorithm = cert, subjectOf(cert), s.info.Scheme.String()
 	s.Qualified = qualified(cert)
 	switch err := s.info.Verify(cert, sum); {
 	case err == nil:

@@ -63,7 +63,7 @@ func (p *printer) signature(n int, s *Signature) {
 	p.item("field", "%s", s.Field)
 	p.item("signed by", "%s", or(s.Signer, "unknown"))
 	if s.Certificate != nil {
-		p.item("issued by", "%s", s.Certificate.Issuer)
+		p.item("issued by", "%s", issuerOf(s.Certificate))
 	}
 	p.item("level", "%s", s.Level)
 	p.item("claimed time", "%s", when(s.ClaimedTime, "none"))

@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		return 0
 	}
 	s := defaults()
-	done, err := c.Load(&s, out)
+	done, err := c.Load("sam", &s, out)
 	switch {
 	case err != nil && c.Config == "":
 		return fail(errw, err, exitUsage)

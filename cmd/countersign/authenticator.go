@@ -37,8 +37,12 @@ type enrolDeviceCmd struct {
 
 // Run makes the key, and sets the PIN that was chosen.
 func (c *enrolDeviceCmd) Run(ctx context.Context, t terminal) error {
+	loud, err := t.hush()
+	if err != nil {
+		return withCode(exitLocal, err)
+	}
+	defer loud()
 	e := device.Enrolment{URL: c.URL, Name: c.Name, Path: c.Device}
-	var err error
 	if e.Net, err = c.net(); err != nil {
 		return err
 	}
@@ -113,8 +117,14 @@ func (c *approveCmd) Run(ctx context.Context, t terminal) error {
 	return nil
 }
 
-// approve runs the authenticator in this terminal.
+// approve runs the authenticator in this terminal, without echo from the beginning
+// on, because people type ahead.
 func (a *approver) approve(ctx context.Context, t terminal, s *service, authorizationURL string) (string, error) {
+	loud, err := t.hush()
+	if err != nil {
+		return "", withCode(exitLocal, err)
+	}
+	defer loud()
 	k, err := device.Load(a.Device)
 	if err != nil {
 		return "", withCode(exitLocal, err)
@@ -184,20 +194,11 @@ func (p *prompt) show(r device.Request) {
 		}
 		p.t.say("    %s%s", d.Name, size)
 		if len(d.DocHash) > 0 {
-			p.t.say("      digest %s", groups(d.DocHash))
+			p.t.fingerprint("      ", d.DocHash)
 		}
 		p.t.say("      %s", checked(r.Checked, i))
 	}
 	p.t.say("  until %s; activation %s\n", s.Expires.Local().Format("15:04:05"), s.SID)
-}
-
-// groups writes a digest so that it can be compared by eye.
-func groups(b []byte) string {
-	var g []string
-	for i := 0; i < len(b); i += 4 {
-		g = append(g, fmt.Sprintf("%x", b[i:min(i+4, len(b))]))
-	}
-	return strings.Join(g, " ")
 }
 
 func checked(levels []int, i int) string {

@@ -16,7 +16,9 @@ const configurationPage = "../../docs/configuration.md"
 func TestTheConfigurationPageIsWhatTheProgramsSay(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Configuration\n\nThis page is made from the programs: `--print-config` prints the same. A file has what differs from the defaults;\n" +
-		"variables of the environment win over it. Files of secrets may be read by their owner only.\n")
+		"variables of the environment win over it. Each role has a prefix of its own for them (`COUNTERSIGN_GATEWAY_`, `COUNTERSIGN_PKI_`,\n" +
+		"`COUNTERSIGN_PORTAL_`, `COUNTERSIGN_SAM_`), under which an unknown name is refused; variables of commands and clients, as\n" +
+		"`COUNTERSIGN_ISSUER`, are no settings of a role. Files of secrets may be read by their owner only.\n")
 	for _, role := range []struct{ title, program, args string }{
 		{"gateway", "countersign", "serve gateway"},
 		{"pki", "countersign", "serve pki"},

@@ -3,11 +3,14 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/countersign/countersign/signing"
 )
 
 // programs is the folder with the two programs, built once for all tests.
@@ -171,6 +176,7 @@ func TestCommands(t *testing.T) {
 			"prefix": prefix,
 			"sid":    sid,
 			"damage": damage,
+			"words":  sameWords,
 		},
 	})
 }
@@ -207,6 +213,26 @@ func sid(ts *testscript.TestScript, _ bool, _ []string) {
 		ts.Fatalf("no activation in the output")
 	}
 	ts.Setenv("SID", m[1])
+}
+
+var fingerprint = regexp.MustCompile(`(?m)^ +([a-z]+) +([a-z]+) +([a-z]+)\n +([a-z]+) +([a-z]+) +([a-z]+)\n +in full: ([0-9a-f ]+)$`)
+
+// sameWords wants that sign, before it waits, and then the device showed the same
+// fingerprints of so many documents, and that the words are those of the digest:
+// words N.
+func sameWords(ts *testscript.TestScript, _ bool, args []string) {
+	before, after, _ := strings.Cut(ts.ReadFile("stderr"), "waiting for the signer's approval")
+	said, shown := fingerprint.FindAllStringSubmatch(before, -1), fingerprint.FindAllStringSubmatch(after, -1)
+	if len(args) != 1 || strconv.Itoa(len(said)) != args[0] || len(shown) != len(said) {
+		ts.Fatalf("sign named %d documents by words and the device %d, want %v", len(said), len(shown), args)
+	}
+	for i, m := range said {
+		digest, err := hex.DecodeString(strings.ReplaceAll(m[7], " ", ""))
+		ts.Check(err)
+		if w := signing.Words(digest); len(digest) < 32 || !slices.Equal(w[:], m[1:7]) || !slices.Equal(m[1:], shown[i][1:]) {
+			ts.Fatalf("document %d: sign said %q and the device %q; the words are %q", i+1, m[1:], shown[i][1:], w)
+		}
+	}
 }
 
 // damage copies a bundle with the actor of an event changed: damage FROM TO.

@@ -30,21 +30,21 @@ func (c *migrateCmd) migrate(ctx context.Context, t terminal) error {
 	switch c.Role {
 	case "gateway":
 		s := gatewayDefaults()
-		if _, err := o.Load(&s, t.out); err != nil {
+		if _, err := o.Load(c.Role, &s, t.out); err != nil {
 			return err
 		}
 		_, closing, err := joinGateway(ctx, p, &s)
 		return closed(closing, err)
 	case "pki":
 		s := pkiDefaults()
-		if _, err := o.Load(&s, t.out); err != nil {
+		if _, err := o.Load(c.Role, &s, t.out); err != nil {
 			return err
 		}
 		_, _, closing, err := openAuthority(ctx, p, &s)
 		return closed(closing, err)
 	default:
-		var s portalSettings
-		if _, err := o.Load(&s, t.out); err != nil {
+		s := portalDefaults()
+		if _, err := o.Load(c.Role, &s, t.out); err != nil {
 			return err
 		}
 		_, db, err := joinPortal(ctx, &s)

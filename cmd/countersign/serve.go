@@ -15,7 +15,7 @@ type serveCmd struct {
 
 // serve loads the settings of a role and runs it until it is told to end.
 func serve(ctx context.Context, t terminal, o daemon.Options, role string, settings any, open func(context.Context, *daemon.Process) (closing func() error, err error)) error {
-	done, err := o.Load(settings, t.out)
+	done, err := o.Load(role, settings, t.out)
 	if done || err != nil {
 		return withCode(exitLocal, err)
 	}

@@ -139,12 +139,12 @@ func (g *gateway) doors(ctx context.Context, p *daemon.Process) error {
 	checks := web.Checks{"database": g.db.Ping, "module": g.module.Ready}
 	w := p.Web(s.Door, strings.HasPrefix(s.Issuer, "https:"))
 	w.Error = apiError
-	router := httpd.New(httpd.Config{Web: w, NotFound: g.elsewhere(http.StatusNotFound), MethodNotAllowed: g.elsewhere(http.StatusMethodNotAllowed)})
+	limit := daemon.Limit(s.Rate, s.Burst, apiError)
+	router := httpd.New(httpd.Config{
+		Web: w, NotFound: g.elsewhere(http.StatusNotFound), MethodNotAllowed: g.elsewhere(http.StatusMethodNotAllowed), Elsewhere: limit,
+	})
 	own := p.Watch(s.Door, checks, router.Handle)
-	limited := router.With()
-	if s.Rate > 0 {
-		limited = router.With(web.Limit(&web.Limiter{Rate: s.Rate, Burst: s.Burst}, web.ClientKey, apiError))
-	}
+	limited := router.With(limit)
 	g.oauth.Mount(limited)
 	for _, path := range g.csc.Paths() {
 		limited.Handle(http.MethodGet, path, g.csc)

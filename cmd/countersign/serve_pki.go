@@ -30,10 +30,12 @@ type pkiSettings struct {
 	StatusLife time.Duration `config:"status_life" doc:"From thisUpdate to nextUpdate of CRLs and OCSP answers."`
 	Policies   []string      `config:"policies" doc:"Object identifiers of the certificate policies of signers."`
 	TSAPolicy  string        `config:"tsa_policy" doc:"Object identifier of the time-stamp policy."`
+	Rate       float64       `config:"rate" doc:"Requests a second of one client address, on average; 0 is no limit. A gateway is one client, however many signers it has."`
+	Burst      int           `config:"burst" doc:"Requests of one client address at once."`
 }
 
 func pkiDefaults() pkiSettings {
-	return pkiSettings{Country: "EU", Validity: 365 * 24 * time.Hour, StatusLife: 7 * 24 * time.Hour, TSAPolicy: pki.DefaultTSAPolicy}
+	return pkiSettings{Country: "EU", Validity: 365 * 24 * time.Hour, StatusLife: 7 * 24 * time.Hour, TSAPolicy: pki.DefaultTSAPolicy, Rate: 200, Burst: 1000}
 }
 
 // Run serves the certification authority.
@@ -87,7 +89,7 @@ func pkiDoors(ctx context.Context, p *daemon.Process, s *pkiSettings, db *store.
 		doors.Handle(method+" "+pattern, h)
 		paths[pattern] = true
 	})
-	public := a.Handler()
+	public := daemon.Limit(s.Rate, s.Burst, web.Problem)(a.Handler())
 	main := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if paths[r.URL.Path] {
 			doors.ServeHTTP(w, r)

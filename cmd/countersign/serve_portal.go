@@ -27,7 +27,11 @@ type portalSettings struct {
 	Gateway  string      `config:"gateway" doc:"Address of the gateway, for the start page."`
 	Approval string      `config:"approval" doc:"Address of the approval origin, for the start page."`
 	PKI      string      `config:"pki" doc:"Address of the certification authority, for the start page."`
+	Rate     float64     `config:"rate" doc:"Requests a second of one client address, on average; 0 is no limit."`
+	Burst    int         `config:"burst" doc:"Requests of one client address at once."`
 }
+
+func portalDefaults() portalSettings { return portalSettings{Rate: 10, Burst: 100} }
 
 func (s *portalSettings) links() []portal.Link {
 	var links []portal.Link
@@ -51,7 +55,7 @@ func (s *portalSettings) links() []portal.Link {
 
 // Run serves the portal.
 func (c *servePortalCmd) Run(ctx context.Context, t terminal) error {
-	var s portalSettings
+	s := portalDefaults()
 	return serve(ctx, t, c.Options, "portal", &s, func(ctx context.Context, p *daemon.Process) (func() error, error) { return openPortal(ctx, p, &s) })
 }
 
@@ -78,9 +82,10 @@ func openPortal(ctx context.Context, p *daemon.Process, s *portalSettings) (clos
 		return db.Close, err
 	}
 	checks := web.Checks{"database": db.Ping}
-	router := httpd.New(httpd.Config{Web: p.Web(s.Door, strings.HasPrefix(s.URL, "https:"))})
+	limit := daemon.Limit(s.Rate, s.Burst, web.Problem)
+	router := httpd.New(httpd.Config{Web: p.Web(s.Door, strings.HasPrefix(s.URL, "https:")), Elsewhere: limit})
 	own := p.Watch(s.Door, checks, router.Handle)
-	site.Mount(router)
+	site.Mount(router.With(limit))
 	if err := p.Listen(ctx, s.Door.Listen, router, tlsConfig); err != nil {
 		return db.Close, err
 	}

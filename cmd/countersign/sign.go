@@ -103,7 +103,7 @@ func (c *signCmd) job(ctx context.Context, t terminal) (signer.Job, error) {
 	job := signer.Job{
 		Level: level, Reason: c.Reason, Location: c.Location,
 		Password: func(string) ([]byte, error) { return ask() },
-		Progress: progress(t),
+		Progress: c.progress(t),
 	}
 	switch {
 	case c.Out != "" && c.OutDir != "":
@@ -131,9 +131,17 @@ func (c *signCmd) job(ctx context.Context, t terminal) (signer.Job, error) {
 	return job, nil
 }
 
-// progress says what begins.
-func progress(t terminal) func(signer.Step) {
+// progress says what begins and, before it waits for the approval, by which words
+// the documents are known on the signer's device.
+func (c *signCmd) progress(t terminal) func(signer.Step) {
 	return func(s signer.Step) {
+		if s.Stage == signer.StageApproval {
+			t.say("  the signer's device must show these words:")
+			for i, d := range s.Digests {
+				t.say("    %s", filepath.Base(c.Files[i]))
+				t.fingerprint("      ", d)
+			}
+		}
 		what := map[signer.Stage]string{
 			signer.StageCredential: "asking the service for key and certificate",
 			signer.StagePrepare:    "preparing " + filepath.Base(s.File),

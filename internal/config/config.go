@@ -21,20 +21,23 @@ import (
 	"github.com/knadh/koanf/v2"
 )
 
-// EnvPrefix begins the names of all our environment variables.
-const EnvPrefix = "COUNTERSIGN_"
+// Prefix begins the names of a role's variables. Each role has its own, so that one
+// environment can hold the settings of several, and the variables that commands
+// and other people's clients use, as COUNTERSIGN_ISSUER, are no role's settings.
+func Prefix(role string) string { return "COUNTERSIGN_" + upper(role) + "_" }
 
 // Source says where settings come from. The environment wins over the file.
 type Source struct {
 	// File is a YAML file; "" is none.
 	File string
+	// Role is whose settings these are. It is needed where Environ is set.
+	Role string
 	// Environ is the environment, os.Environ() in a program. The key database.dsn
-	// is the variable COUNTERSIGN_DATABASE_DSN. Lists are separated by commas;
-	// maps and lists of structs can be in the file only.
+	// of the role gateway is the variable COUNTERSIGN_GATEWAY_DATABASE_DSN. Lists are
+	// separated by commas; maps and lists of structs can be in the file only. A
+	// variable with the role's prefix that is no setting is refused; all others are
+	// somebody else's.
 	Environ []string
-	// OtherEnv are variables with our prefix that are no settings of this program;
-	// every other unknown one is refused.
-	OtherEnv []string
 }
 
 // Load reads the settings into the struct that into points to. If it has a method
@@ -76,26 +79,20 @@ func (s Source) name() string {
 	return s.File
 }
 
-// loadEnv applies the variables with our prefix.
+// loadEnv applies the variables with the role's prefix.
 func (s Source) loadEnv(root *field, given map[string]bool) error {
 	leaves := map[string]*field{}
-	if err := root.leaves(leaves); err != nil {
+	prefix := Prefix(s.Role)
+	if err := root.leaves(prefix, leaves); err != nil {
 		return err
 	}
-	other := map[string]bool{}
-	for _, name := range s.OtherEnv {
-		other[name] = true
+	if len(s.Environ) > 0 && s.Role == "" {
+		return errors.New("config: whose settings are in the environment? Source.Role is missing")
 	}
 	k := koanf.New("") // no delimiter: the names are flat
 	err := k.Load(env.Provider("", env.Opt{
-		Prefix:      EnvPrefix,
+		Prefix:      prefix,
 		EnvironFunc: func() []string { return s.Environ },
-		TransformFunc: func(name, value string) (string, any) {
-			if other[name] {
-				return "", nil
-			}
-			return name, value
-		},
 	}), nil)
 	if err != nil {
 		return fmt.Errorf("read environment: %w", err)
@@ -114,7 +111,6 @@ func (s Source) loadEnv(root *field, given map[string]bool) error {
 	return errors.Join(errs...)
 }
 
-// envName is the variable for a key.
-func envName(key string) string {
-	return EnvPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
+func upper(key string) string {
+	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }

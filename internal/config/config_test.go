@@ -78,10 +78,11 @@ labels: {one: "1"}
 		t.Fatal(err)
 	}
 	got := settings{Database: database{MaxConns: 4}, Share: 0.5}
-	err := config.Load(config.Source{File: path, Environ: []string{
-		"HOME=/", "COUNTERSIGN_DATABASE_DSN=postgres://x", "COUNTERSIGN_LISTEN=:3, :4", "COUNTERSIGN_SECURE=true",
-		"COUNTERSIGN_DEVICE=/dev/1", "COUNTERSIGN_SHARE=0.25",
-	}, OtherEnv: []string{"COUNTERSIGN_DEVICE"}}, &got)
+	err := config.Load(config.Source{File: path, Role: "gateway", Environ: []string{
+		"HOME=/", "COUNTERSIGN_GATEWAY_DATABASE_DSN=postgres://x", "COUNTERSIGN_GATEWAY_LISTEN=:3, :4", "COUNTERSIGN_GATEWAY_SECURE=true",
+		"COUNTERSIGN_DEVICE=/dev/1", "COUNTERSIGN_GATEWAY_SHARE=0.25", "COUNTERSIGN_LISTEN=:5", "COUNTERSIGN_PKI_LISTEN=:6",
+		"COUNTERSIGN_GATEWAY=nothing", "COUNTERSIGN_PORTAL_NO_SUCH=1",
+	}}, &got)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,12 +124,12 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"no YAML", "database: [", nil, []string{"gateway.yaml"}},
 		{"no secret file", "database: {dsn: x}\npassphrase_file: /nowhere", nil, []string{"passphrase_file", "/nowhere"}},
 		{"the last word", "database: {dsn: x}\nshare: 2", nil, []string{"gateway.yaml", "share is above 1"}},
-		{"unknown variable", "database: {dsn: x}", []string{"COUNTERSIGN_LISEN=x"}, []string{"COUNTERSIGN_LISEN"}},
-		{"wrong variable", "database: {dsn: x}", []string{"COUNTERSIGN_DATABASE_MAX_CONNS=many"}, []string{"COUNTERSIGN_DATABASE_MAX_CONNS", "whole number"}},
-		{"list in a variable", "database: {dsn: x}", []string{"COUNTERSIGN_PEERS=x"}, []string{"COUNTERSIGN_PEERS"}},
+		{"unknown variable", "database: {dsn: x}", []string{"COUNTERSIGN_GATEWAY_LISEN=x"}, []string{"COUNTERSIGN_GATEWAY_LISEN"}},
+		{"wrong variable", "database: {dsn: x}", []string{"COUNTERSIGN_GATEWAY_DATABASE_MAX_CONNS=many"}, []string{"COUNTERSIGN_GATEWAY_DATABASE_MAX_CONNS", "whole number"}},
+		{"list in a variable", "database: {dsn: x}", []string{"COUNTERSIGN_GATEWAY_PEERS=x"}, []string{"COUNTERSIGN_GATEWAY_PEERS"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := config.Load(config.Source{File: file(t, "gateway.yaml", c.yaml, 0o644), Environ: c.env}, &settings{})
+			err := config.Load(config.Source{File: file(t, "gateway.yaml", c.yaml, 0o644), Role: "gateway", Environ: c.env}, &settings{})
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -138,6 +139,16 @@ func TestMistakesAreNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAnEnvironmentIsSomebodys(t *testing.T) {
+	err := config.Load(config.Source{Environ: []string{"COUNTERSIGN__LISTEN=:1"}}, &settings{})
+	if err == nil || !strings.Contains(err.Error(), "Role") {
+		t.Errorf("variables of nobody: %v", err)
+	}
+	if got := config.Prefix("sam"); got != "COUNTERSIGN_SAM_" {
+		t.Errorf("prefix %s", got)
 	}
 }
 
@@ -152,14 +163,14 @@ func TestSecretOfEverybodyIsRefused(t *testing.T) {
 		{"huge", strings.Repeat("x", 70_000), "larger", 0o600},
 	} {
 		path := file(t, "secret", c.text, c.mode)
-		err := config.Load(config.Source{Environ: []string{"COUNTERSIGN_DATABASE_DSN=x", "COUNTERSIGN_PASSPHRASE_FILE=" + path}}, &settings{})
+		err := config.Load(config.Source{Role: "gateway", Environ: []string{"COUNTERSIGN_GATEWAY_DATABASE_DSN=x", "COUNTERSIGN_GATEWAY_PASSPHRASE_FILE=" + path}}, &settings{})
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
 	path := file(t, "secret", "of the group\r\n", 0o640)
 	var got settings
-	err := config.Load(config.Source{Environ: []string{"COUNTERSIGN_DATABASE_DSN=x", "COUNTERSIGN_PASSPHRASE_FILE=" + path}}, &got)
+	err := config.Load(config.Source{Role: "gateway", Environ: []string{"COUNTERSIGN_GATEWAY_DATABASE_DSN=x", "COUNTERSIGN_GATEWAY_PASSPHRASE_FILE=" + path}}, &got)
 	if err != nil || string(got.Passphrase.Bytes()) != "of the group" {
 		t.Errorf("%q, %v", got.Passphrase.Bytes(), err)
 	}
@@ -185,12 +196,12 @@ func TestSecretDoesNotShow(t *testing.T) {
 func TestReferenceLoadsAsItStands(t *testing.T) {
 	defaults := settings{Listen: []string{":8080"}, Grace: time.Minute, Share: 0.5, Database: database{MaxConns: 7}}
 	var b strings.Builder
-	if err := config.Reference(&b, &defaults); err != nil {
+	if err := config.Reference(&b, "gateway", &defaults); err != nil {
 		t.Fatal(err)
 	}
 	text := b.String()
 	for _, want := range []string{
-		"# Where the database is.", "required", "COUNTERSIGN_DATABASE_MAX_CONNS", `# listen: [":8080"]`, "# grace: 1m0s",
+		"# Where the database is.", "required", "COUNTERSIGN_GATEWAY_DATABASE_MAX_CONNS", `# listen: [":8080"]`, "# grace: 1m0s",
 		"  # max_conns: 7", "name: The name. (text; required)",
 	} {
 		if !strings.Contains(text, want) {

@@ -102,16 +102,16 @@ func scalar(t reflect.Type) bool {
 func isStruct(t reflect.Type) bool { return t.Kind() == reflect.Struct && !scalar(t) }
 
 // leaves collects what can be in the environment, by the name of the variable.
-func (f *field) leaves(into map[string]*field) error {
+func (f *field) leaves(prefix string, into map[string]*field) error {
 	for _, c := range f.fields {
 		t := c.value.Type()
 		switch {
 		case isStruct(t):
-			if err := c.leaves(into); err != nil {
+			if err := c.leaves(prefix, into); err != nil {
 				return err
 			}
 		case scalar(t), t.Kind() == reflect.Slice && scalar(t.Elem()):
-			name := envName(c.key)
+			name := prefix + upper(c.key)
 			if into[name] != nil {
 				return fmt.Errorf("config: %s and %s are the same environment variable", c.key, into[name].key)
 			}

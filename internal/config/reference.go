@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// Reference writes the settings of a struct, with its present values as defaults,
-// as a commented YAML file that Load would read: required settings have to be
-// filled in, all others are commented out.
-func Reference(w io.Writer, of any) error {
+// Reference writes the settings of a role's struct, with its present values as
+// defaults, as a commented YAML file that Load would read: required settings have
+// to be filled in, all others are commented out.
+func Reference(w io.Writer, role string, of any) error {
 	root, err := describe(of)
 	if err != nil {
 		return err
 	}
 	var b strings.Builder
-	reference(&b, root, 0)
+	reference(&b, Prefix(role), root, 0)
 	_, err = io.WriteString(w, b.String())
 	return err
 }
 
-func reference(b *strings.Builder, f *field, depth int) {
+func reference(b *strings.Builder, prefix string, f *field, depth int) {
 	indent := strings.Repeat("  ", depth)
 	for i, c := range f.fields {
 		if i > 0 || depth == 0 && b.Len() > 0 {
@@ -33,10 +33,10 @@ func reference(b *strings.Builder, f *field, depth int) {
 		t := c.value.Type()
 		if isStruct(t) {
 			fmt.Fprintf(b, "%s%s:\n", indent, c.name)
-			reference(b, c, depth+1)
+			reference(b, prefix, c, depth+1)
 			continue
 		}
-		fmt.Fprintf(b, "%s# (%s)\n", indent, strings.Join(remarks(c, true), "; "))
+		fmt.Fprintf(b, "%s# (%s)\n", indent, strings.Join(remarks(c, prefix), "; "))
 		mark := "# "
 		if c.required {
 			mark = ""
@@ -54,18 +54,19 @@ func reference(b *strings.Builder, f *field, depth int) {
 // listMembers names the members of a list's or map's structs, in comments.
 func listMembers(b *strings.Builder, f *field, indent string) {
 	for _, c := range f.fields {
-		fmt.Fprintf(b, "%s#   %s: %s (%s)\n", indent, c.name, c.doc, strings.Join(remarks(c, false), "; "))
+		fmt.Fprintf(b, "%s#   %s: %s (%s)\n", indent, c.name, c.doc, strings.Join(remarks(c, ""), "; "))
 	}
 }
 
-func remarks(c *field, inEnv bool) []string {
+// remarks end with the variable, where there is a prefix and the setting can be one.
+func remarks(c *field, prefix string) []string {
 	t := c.value.Type()
 	list := []string{typeName(t)}
 	if c.required {
 		list = append(list, "required")
 	}
-	if inEnv && (scalar(t) || t.Kind() == reflect.Slice && scalar(t.Elem())) {
-		list = append(list, envName(c.key))
+	if prefix != "" && (scalar(t) || t.Kind() == reflect.Slice && scalar(t.Elem())) {
+		list = append(list, prefix+upper(c.key))
 	}
 	return list
 }

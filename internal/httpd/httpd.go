@@ -38,6 +38,8 @@ type Config struct {
 	// MethodNotAllowed answers when the path has other methods only, which stand
 	// in the Allow header already; nil is a problem detail.
 	MethodNotAllowed http.Handler
+	// Elsewhere stands around these two, which With does not reach; it may be nil.
+	Elsewhere Middleware
 }
 
 // Router is a [Mux] and the handler that serves it. Everything is mounted before
@@ -59,8 +61,11 @@ func New(c Config) *Router {
 	}
 	// No redirects to a cleaned path: they lose the body of a POST.
 	t := &table{router: mux.NewRouter().SkipClean(true), routes: map[string]bool{}}
-	t.router.NotFoundHandler = c.NotFound
-	t.router.MethodNotAllowedHandler = t.allow(c.MethodNotAllowed)
+	if c.Elsewhere == nil {
+		c.Elsewhere = func(h http.Handler) http.Handler { return h }
+	}
+	t.router.NotFoundHandler = c.Elsewhere(c.NotFound)
+	t.router.MethodNotAllowedHandler = c.Elsewhere(t.allow(c.MethodNotAllowed))
 	r := &Router{branch: branch{table: t}}
 	r.handler = web.Wrap(t.router, c.Web)
 	return r

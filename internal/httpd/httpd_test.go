@@ -99,6 +99,37 @@ func TestAnswersForNoRouteAreTheProgramsOwn(t *testing.T) {
 	}
 }
 
+// What no route takes is what a stranger can ask for most cheaply.
+func TestWhatNoRouteTakesCanBeRefusedEarlier(t *testing.T) {
+	open := false
+	r := routed(httpd.Config{Elsewhere: func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !open {
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	}})
+	for _, c := range []struct {
+		method, target string
+		shut, open     int
+	}{
+		{"GET", "/nothing", 429, 404},
+		{"PUT", "/token", 429, 405},
+		{"POST", "/token", 200, 200},
+	} {
+		open = false
+		if got := serve(r, c.method, c.target).Code; got != c.shut {
+			t.Errorf("%s %s: %d, want %d", c.method, c.target, got, c.shut)
+		}
+		open = true
+		if got := serve(r, c.method, c.target).Code; got != c.open {
+			t.Errorf("%s %s: %d, want %d", c.method, c.target, got, c.open)
+		}
+	}
+}
+
 func TestMiddlewaresStandInOrder(t *testing.T) {
 	mark := func(name string) httpd.Middleware {
 		return func(h http.Handler) http.Handler {

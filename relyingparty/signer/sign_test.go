@@ -66,7 +66,14 @@ func TestSeveralFilesNeedOneApproval(t *testing.T) {
 		files = append(files, b.file(fmt.Sprintf("doc-%d.pdf", i), pdf(fmt.Sprintf("number %d", i), 0)))
 	}
 	var stages []signer.Stage
-	r, err := b.sign(signer.Job{Files: files, Progress: func(s signer.Step) { stages = append(stages, s.Stage) }})
+	var digests [][]byte
+	r, err := b.sign(signer.Job{Files: files, Progress: func(s signer.Step) {
+		stages = append(stages, s.Stage)
+		if (len(s.Digests) > 0) != (s.Stage == signer.StageApproval) {
+			t.Errorf("%d digests at %s", len(s.Digests), s.Stage)
+		}
+		digests = append(digests, s.Digests...)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +93,10 @@ func TestSeveralFilesNeedOneApproval(t *testing.T) {
 	}
 	if b.service.SAM.Made() != 5 {
 		t.Errorf("the module made %d signatures", b.service.SAM.Made())
+	}
+	slices.SortFunc(digests, bytes.Compare)
+	if len(slices.CompactFunc(digests, bytes.Equal)) != 5 {
+		t.Errorf("digests %x of 5 files", digests)
 	}
 	if !slices.Contains(stages, signer.StageApproval) || stages[len(stages)-1] != signer.StageValidate {
 		t.Errorf("stages %q", stages)

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/countersign/countersign/ades/pades"
@@ -124,6 +125,9 @@ type Step struct {
 	Stage Stage
 	File  string
 	N, Of int // this is the Nth of so many files
+	// Digests are what the signer's device shows of each file, in the order of the
+	// job: at StageApproval, else none. Whoever waits can compare them with it.
+	Digests [][]byte
 }
 
 // Result is what was done.
@@ -212,6 +216,11 @@ func (r *run) step(s Stage, f *file, n int) {
 	step := Step{Stage: s, Of: len(r.files)}
 	if f != nil {
 		step.File, step.N = f.In, n+1
+	}
+	if s == StageApproval {
+		for _, f := range r.files {
+			step.Digests = append(step.Digests, slices.Clone(f.prepared.Digest))
+		}
 	}
 	r.job.Progress(step)
 }

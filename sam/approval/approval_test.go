@@ -20,6 +20,7 @@ import (
 	"github.com/countersign/countersign/sam/approval"
 	"github.com/countersign/countersign/sam/samapi"
 	"github.com/countersign/countersign/sam/samtest"
+	"github.com/countersign/countersign/signing"
 )
 
 var _ approval.Module = (*sam.Module)(nil)
@@ -141,8 +142,14 @@ func TestDetailsStayOpenWhileThePageLoadsItself(t *testing.T) {
 	}
 	d.page(path+"&details=1").want(t, http.StatusOK, `<p class="figure">`+q.Number+`</p>`, "Contract 9.pdf", q.URL, `content="20"`,
 		"SHA-256 "+groups(doc), "SHA-256 "+groups(hashes[8]), "SHA-256 "+groups(samtest.Hash(string(p.Leaf.Raw))), q.SID, p.Credential,
-		"Checked: this is what is to be signed", "not checked which document it is of")
+		"Checked: this is what is to be signed", "not checked which document it is of", inWords(doc), inWords(hashes[8]))
 	d.page(path[:len(path)-1]+"&details=1").want(t, http.StatusNotFound)
+}
+
+// inWords is how the page shows a digest in words.
+func inWords(digest []byte) string {
+	w := signing.Words(digest)
+	return "<span>" + strings.Join(w[:], "</span> <span>") + "</span>"
 }
 
 func TestPageShowsTheNumberUntilTheRequestIsDecided(t *testing.T) {

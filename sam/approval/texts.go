@@ -108,6 +108,7 @@ type details struct {
 // fingerprint is what a document's name stands for.
 type fingerprint struct {
 	Name  string
+	Words [6]string // as the device shows it
 	Value string
 	// Document says that it is the document's own digest, which the module held
 	// against what is to be signed; else it is the digest to be signed, of which
@@ -126,10 +127,12 @@ func detailsOf(raw []byte) (*details, error) {
 	}
 	d := &details{Certificate: "SHA-256 " + groups(s.Cert), Credential: s.Credential}
 	for _, doc := range s.Documents {
-		f := fingerprint{Name: doc.Name, Value: h.String() + " " + groups(doc.DTBSR)}
-		if len(doc.SignedAttrs) > 0 {
-			f.Document, f.Value = true, h.String()+" "+groups(doc.DocHash)
+		digest := doc.DTBSR
+		f := fingerprint{Name: doc.Name, Document: len(doc.SignedAttrs) > 0}
+		if f.Document {
+			digest = doc.DocHash
 		}
+		f.Words, f.Value = signing.Words(digest), h.String()+" "+groups(digest)
 		d.Prints = append(d.Prints, f)
 	}
 	return d, nil

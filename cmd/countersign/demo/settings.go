@@ -91,6 +91,8 @@ func (l *layout) configs() map[string][]setting {
 			{"keys", l.path("pki", "keys")},
 			{"passphrase_file", l.path("pki", "passphrase")},
 			{"name", "Countersign Demo"},
+			{"rate", 1000},
+			{"burst", 4000},
 		},
 		"sam": {
 			door(l.ports.Approval, sockets.SAMAdmin),

@@ -198,7 +198,7 @@ func credentialScope(v map[string]string, hash string) []string {
 		v["COUNTERSIGN_CREDENTIAL"], hash)
 	body := fmt.Sprintf(`{"credentialID":%q,"hashes":[%q],"hashAlgorithmOID":"2.16.840.1.101.3.4.2.1","signAlgo":"1.2.840.10045.4.3.2"}`,
 		v["COUNTERSIGN_CREDENTIAL"], hash)
-	return []string{"--scope", "credential", "--rar", rar, "--call", v["COUNTERSIGN_CSC"] + "/signatures/signHash", "--body", body, "--skip", "verifier"}
+	return []string{"--scope", "credential", "--rar", rar, "--call", v["COUNTERSIGN_CSC"] + "/signatures/signHash", "--body", body}
 }
 
 // jwtClient registers a client that proves itself with a key.

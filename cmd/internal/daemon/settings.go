@@ -43,6 +43,16 @@ func (p *Process) Web(d Door, secure bool) web.Config {
 	return web.Config{Log: p.Log, Name: p.Role, Secure: secure, Proxies: d.Proxies, Observe: p.Metrics.Observe}
 }
 
+// Limit is a middleware that bounds how often one client address may come, in all
+// that it is put around together; at a rate of 0 it does nothing. It belongs
+// around everything but the health doors.
+func Limit(rate float64, burst int, refuse web.ErrorWriter) func(http.Handler) http.Handler {
+	if rate <= 0 {
+		return func(h http.Handler) http.Handler { return h }
+	}
+	return web.Limit(&web.Limiter{Rate: rate, Burst: burst}, web.ClientKey, refuse)
+}
+
 // Watch mounts the health doors and the measurements: on mount when the door has
 // no monitor of its own, else there.
 func (p *Process) Watch(d Door, checks web.Checks, mount func(method, pattern string, h http.Handler)) *http.ServeMux {
@@ -65,13 +75,6 @@ func (p *Process) Monitor(ctx context.Context, d Door, mux *http.ServeMux) error
 	return p.Listen(ctx, d.Monitor, web.Wrap(mux, p.Web(d, false)), nil)
 }
 
-// others are the variables with our prefix that are no settings of a role.
-var others = []string{
-	"COUNTERSIGN_CA", "COUNTERSIGN_CSC", "COUNTERSIGN_CLIENT_ID", "COUNTERSIGN_CLIENT_SECRET", "COUNTERSIGN_REDIRECT", "COUNTERSIGN_CREDENTIAL",
-	"COUNTERSIGN_DEVICE", "COUNTERSIGN_TRUST", "COUNTERSIGN_TLS_CA", "COUNTERSIGN_PORTAL", "COUNTERSIGN_APPROVAL", "COUNTERSIGN_PIN_FILE",
-	"COUNTERSIGN_SOCKETS", "COUNTERSIGN_SIGNER", "COUNTERSIGN_PKI",
-}
-
 // Options are the flags that every role's command has.
 type Options struct {
 	Config      string `type:"path" placeholder:"FILE" help:"Configuration file."`
@@ -79,14 +82,15 @@ type Options struct {
 	WithParent  bool   `help:"End when standard input ends, as it does with the supervisor that started this."`
 }
 
-// Load reads the settings. done says that only their description was wanted,
+// Load reads the settings of a role, from the file and from the environment, where
+// each role has a prefix of its own. done says that only their description was wanted,
 // which was written to out.
-func (o Options) Load(settings any, out io.Writer) (done bool, err error) {
+func (o Options) Load(role string, settings any, out io.Writer) (done bool, err error) {
 	if o.PrintConfig {
-		return true, config.Reference(out, settings)
+		return true, config.Reference(out, role, settings)
 	}
 	if o.Config == "" {
 		return false, errors.New("name the configuration file with --config; --print-config shows what belongs into it")
 	}
-	return false, config.Load(config.Source{File: o.Config, Environ: os.Environ(), OtherEnv: others}, settings)
+	return false, config.Load(config.Source{File: o.Config, Role: role, Environ: os.Environ()}, settings)
 }
