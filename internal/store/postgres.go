@@ -72,10 +72,20 @@ func runPostgres(ctx context.Context, pool *sql.DB, do func(context.Context, *Tx
 // tryPostgres also returns the error of the statement that failed, which do may
 // have hidden in an error of its own.
 func tryPostgres(ctx context.Context, pool *sql.DB, do func(context.Context, *Tx) error) (cause, err error) {
-	t, err := pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	// Waiting for a connection ends with ctx. The transaction itself does not: the
+	// driver would close the connection under it, and the next users of the pool
+	// would meet dead ones. tx.end sees to it that nothing is committed then.
+	c, err := pool.Conn(ctx)
 	if errors.Is(err, driver.ErrBadConn) {
-		// A connection that died with the context of its last user; the pool
-		// tries some others, and under load these may be dead too.
+		// It died with a statement that was cancelled; others may be dead too.
+		return nil, fmt.Errorf("%w: %w", errBegin, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("begin transaction: %w", err)
+	}
+	defer c.Close()
+	t, err := c.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{Isolation: sql.LevelSerializable})
+	if errors.Is(err, driver.ErrBadConn) {
 		return nil, fmt.Errorf("%w: %w", errBegin, err)
 	}
 	if err != nil {
