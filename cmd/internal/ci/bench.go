@@ -66,7 +66,11 @@ func bench(ctx context.Context, out string, pkgs []string, w, errw io.Writer) er
 		if !c.Held {
 			word = "MISSED"
 		}
-		fmt.Fprintf(w, "%-6s  %-48s %10.4g %s, baseline %.4g, ratio %.2f, goal %.2f\n", word, c.Name, c.Value, c.Unit, c.Baseline, c.Ratio, c.Goal)
+		goal := fmt.Sprintf("goal %.2f", c.Goal)
+		if c.Goal == 0 { // nothing was promised, so nothing is held
+			word, goal = "-", "no goal"
+		}
+		fmt.Fprintf(w, "%-6s  %-48s %10.4g %s, baseline %.4g, ratio %.2f, %s\n", word, c.Name, c.Value, c.Unit, c.Baseline, c.Ratio, goal)
 	}
 	return nil
 }
