@@ -11,6 +11,9 @@ import (
 	"github.com/countersign/countersign/internal/store"
 )
 
+// postgres says that the roles' databases are PostgreSQL's.
+func (in *installation) postgres() bool { return strings.HasPrefix(in.dsn["sam"], "postgres") }
+
 // inDatabase opens a role's database and closes it again. A SQLite file belongs
 // to its process, which is stopped meanwhile.
 func (in *installation) inDatabase(t testing.TB, name string, do func(ctx context.Context, db *store.DB) error) {
