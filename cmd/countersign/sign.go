@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/ades/pades"
 	"github.com/countersign/countersign/ades/pdf"
+	"github.com/countersign/countersign/csc/cscclient"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/relyingparty/signer"
 )
@@ -71,14 +72,17 @@ func (c *signCmd) Run(ctx context.Context, t terminal) error {
 
 // nextSteps are what a person at a command line can do about it.
 var nextSteps = map[string]string{
-	signer.CodeAmbiguous: "name one with --credential",
-	signer.CodeDiskFull:  "make room, or name another folder",
-	pdf.CodePassword:     "give it with --password-file",
-	pdf.CodeNotPDF:       "name a PDF file",
-	pdf.CodeDamaged:      "get an intact copy, or have its program write it anew",
-	pdf.CodeEncryption:   "have its owner save it in another way",
-	pades.CodeCertified:  "ask its author for a copy that may be signed",
-	pades.CodePermission: "ask its author for a copy that may be signed",
+	signer.CodeAmbiguous:  "name one with --credential",
+	signer.CodeInput:      "name a file that is there and that this user may read",
+	signer.CodeOutput:     "name another place with -o or --out-dir, in a folder that is there and that this user may write to",
+	signer.CodeDiskFull:   "make room, or name another folder",
+	cscclient.CodeGarbage: "nothing was written; tell the operator of the trust service this sentence",
+	pdf.CodePassword:      "give it with --password-file",
+	pdf.CodeNotPDF:        "name a PDF file",
+	pdf.CodeDamaged:       "get an intact copy, or have its program write it anew",
+	pdf.CodeEncryption:    "have its owner save it in another way",
+	pades.CodeCertified:   "ask its author for a copy that may be signed",
+	pades.CodePermission:  "ask its author for a copy that may be signed",
 }
 
 // explain adds what a person at a command line can do.
