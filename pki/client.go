@@ -20,15 +20,23 @@ import (
 type Client struct {
 	// BaseURL is the authority's base URL.
 	BaseURL string
-	// HTTP makes the calls. Nil is a client that waits for a minute at most.
+	// HTTP makes the calls. Nil is a client that waits for a minute at most, uses no
+	// proxy and follows no redirect: records go to the address named, or nowhere.
 	HTTP *http.Client
+}
+
+// direct is the client of all that bring none.
+var direct = &http.Client{
+	Timeout:       time.Minute,
+	Transport:     &http.Transport{TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
 func (c *Client) http() *http.Client {
 	if c.HTTP != nil {
 		return c.HTTP
 	}
-	return &http.Client{Timeout: time.Minute}
+	return direct
 }
 
 // Issue has a certificate issued.

@@ -54,8 +54,13 @@ func (a *Authority) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if path := r.URL.EscapedPath(); path == "/ocsp" || strings.HasPrefix(path, "/ocsp/") {
+			web.SetRoute(r.Context(), "/ocsp")
 			a.serveOCSP(w, r, strings.TrimPrefix(strings.TrimPrefix(path, "/ocsp"), "/"))
 			return
+		}
+		if _, pattern := mux.Handler(r); pattern != "" {
+			_, path, _ := strings.Cut(pattern, " ")
+			web.SetRoute(r.Context(), path)
 		}
 		mux.ServeHTTP(w, r)
 	})
