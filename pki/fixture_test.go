@@ -171,11 +171,11 @@ func (f *fixture) apply(pub crypto.PublicKey) application {
 	now := f.clock.now().UTC()
 	return application{
 		key: signing.KeyRecord{
-			Version: 1, Module: "sam", Credential: "credential-" + store.NewID(), Signer: "ada", KeyType: kt, SPKI: spki,
+			Version: 1, Module: "test sam", Credential: "credential-" + store.NewID(), Signer: "ada", KeyType: kt, SPKI: spki,
 			Mechanism: "devicekey", SCAL: 2, Keystore: "soft", Made: now,
 		},
 		proofing: signing.ProofingRecord{
-			Version: 1, ID: store.NewID(), Authority: "ra", Signer: "ada", KeyHash: sum[:], Subject: ada,
+			Version: 1, ID: store.NewID(), Authority: "test ra", Signer: "ada", KeyHash: sum[:], Subject: ada,
 			Assurance: "substantial", Method: "passport seen", Proved: now, Expires: now.Add(time.Hour),
 		},
 	}

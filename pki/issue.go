@@ -104,7 +104,7 @@ func (a *Authority) issue(ctx context.Context, app application) (Issued, error) 
 
 func (a *Authority) verify(ctx context.Context, r IssueRequest) (application, error) {
 	app := application{request: r}
-	_, payload, err := a.open(ctx, Module, signing.DomainKeyRecord, r.KeyRecord)
+	module, payload, err := a.open(ctx, Module, signing.DomainKeyRecord, r.KeyRecord)
 	if err != nil {
 		return app, err
 	}
@@ -116,6 +116,9 @@ func (a *Authority) verify(ctx context.Context, r IssueRequest) (application, er
 	}
 	if err := signing.DecodeCanonical(payload, &app.proofing); err != nil {
 		return app, fault.New(fault.Invalid, "the proofing record is malformed").WithCode("proofing").Because(err)
+	}
+	if err := app.signedAs(module); err != nil {
+		return app, err
 	}
 	if err := app.agree(); err != nil {
 		return app, err
@@ -133,6 +136,19 @@ func (a *Authority) verify(ctx context.Context, r IssueRequest) (application, er
 	}
 	app.subject, err = newSubject(app.proofing.Subject)
 	return app, err
+}
+
+// signedAs checks that both records are made in the names under which their keys
+// are registered: nobody makes a statement in another's name.
+func (app application) signedAs(module Party) error {
+	if app.key.Module != module.Name {
+		return fault.New(fault.Forbidden, "the key record names module %q, its key is registered for %q", app.key.Module, module.Name).WithCode("other_module")
+	}
+	if app.proofing.Authority != app.authority.Name {
+		return fault.New(fault.Forbidden, "the proofing record names registration authority %q, its key is registered for %q",
+			app.proofing.Authority, app.authority.Name).WithCode("other_authority")
+	}
+	return nil
 }
 
 // agree checks that the two records speak of the same thing.

@@ -35,7 +35,7 @@ func TestAUserGetsACertificateWhoseStatusCanBeFetched(t *testing.T) {
 		admin := serveAdmin(t, f)
 		f.sam, f.ra = newKey(t), newKey(t)
 		for role, key := range map[pki.PartyRole]crypto.Signer{pki.Module: f.sam, pki.RA: f.ra} {
-			if _, err := admin.Register(t.Context(), pki.Registration{Role: role, Name: "over the socket", SPKI: spkiOf(t, key.Public())}); err != nil {
+			if _, err := admin.Register(t.Context(), pki.Registration{Role: role, Name: "test " + string(role), SPKI: spkiOf(t, key.Public())}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -259,6 +259,8 @@ func TestNobodyGetsACertificateWithoutTwoRecordsThatAgree(t *testing.T) {
 		kind   fault.Kind
 		code   string
 	}{
+		"key record in another's name":           {func(a *application, _ *keys) { a.key.Module = "other" }, nil, fault.Forbidden, "other_module"},
+		"proofing record in another's name":      {func(a *application, _ *keys) { a.proofing.Authority = "other" }, nil, fault.Forbidden, "other_authority"},
 		"key record signed by another key":       {func(_ *application, k *keys) { k.sam = stranger }, nil, fault.Forbidden, "unknown_sam"},
 		"key record signed by the RA":            {func(_ *application, k *keys) { k.sam = f.ra }, nil, fault.Forbidden, "unknown_sam"},
 		"key record signed by the signer's key":  {func(a *application, k *keys) { k.sam = newKey(t); a.key.Module = "self" }, nil, fault.Forbidden, "unknown_sam"},

@@ -57,4 +57,3 @@ func TestStatementsThatTheRecordsDoNotBearOutAreNotMade(t *testing.T) {
 		refused(t, err, fault.Forbidden, c.code)
 	}
 }
-
