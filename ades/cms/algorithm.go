@@ -3,8 +3,8 @@ package cms
 import (
 	"crypto"
 	_ "crypto/sha1" //nolint:gosec // to say more about old signatures than "unknown"; validation policy refuses it
-	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"math/big"
 
@@ -77,17 +77,37 @@ func rawPublicKey(spki []byte) (oid string, key []byte, ok bool) {
 	return oid, bits.RightAlign(), true
 }
 
-// PublicKey returns the certificate's public key. Unlike crypto/x509 it also
-// reads RSA keys that are marked for RSASSA-PSS only.
-func PublicKey(cert *x509.Certificate) (crypto.PublicKey, error) {
-	if cert.PublicKey != nil {
-		return cert.PublicKey, nil
+// ErrUnknownAlgorithm says that a digest or signature algorithm is not one this
+// package computes. It is no statement on the signature.
+var ErrUnknownAlgorithm = errors.New("algorithm unknown here")
+
+var digests = map[string]crypto.Hash{
+	"1.3.14.3.2.26":           crypto.SHA1,
+	"2.16.840.1.101.3.4.2.4":  crypto.SHA224,
+	signing.OIDSHA256:         crypto.SHA256,
+	signing.OIDSHA384:         crypto.SHA384,
+	signing.OIDSHA512:         crypto.SHA512,
+	"2.16.840.1.101.3.4.2.8":  crypto.SHA3_256,
+	"2.16.840.1.101.3.4.2.9":  crypto.SHA3_384,
+	"2.16.840.1.101.3.4.2.10": crypto.SHA3_512,
+}
+
+// HashByOID finds a digest algorithm, old ones included; 0 if it is unknown.
+func HashByOID(oid string) crypto.Hash { return digests[oid] }
+
+// HashName names a digest algorithm for people.
+func HashName(h crypto.Hash) string {
+	if h == 0 {
+		return "unknown digest"
 	}
-	oid, key, ok := rawPublicKey(cert.RawSubjectPublicKeyInfo)
-	if ok && oid == oidPublicKeyPSS {
-		if k, err := x509.ParsePKCS1PublicKey(key); err == nil {
-			return k, nil
-		}
+	return h.String()
+}
+
+// readAlgorithm reads an AlgorithmIdentifier and returns its parameters' bytes.
+func readAlgorithm(s *cryptobyte.String) (oid string, params []byte, ok bool) {
+	var alg cryptobyte.String
+	if !s.ReadASN1(&alg, cbasn1.SEQUENCE) || !readOID(&alg, &oid) {
+		return "", nil, false
 	}
-	return nil, fmt.Errorf("public key of type %q: %w", oid, signing.ErrAlgorithm)
+	return oid, alg, true
 }

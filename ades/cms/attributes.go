@@ -3,7 +3,6 @@ package cms
 import (
 	"crypto"
 	"crypto/sha256"
-	"crypto/x509"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -69,11 +68,11 @@ func BuildSignedAttributes(messageDigest, signer []byte, alg signing.Algorithm, 
 	if len(messageDigest) != alg.Hash().Size() {
 		return nil, fault.New(fault.Invalid, "the document's digest has %d bytes, %s needs one of %d", len(messageDigest), alg, alg.Hash().Size())
 	}
-	cert, err := x509.ParseCertificate(signer)
+	cert, err := readSigner(signer)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "the signer's certificate cannot be read").Because(err)
+		return nil, err
 	}
-	if err := keyFits(cert, alg); err != nil {
+	if err := cert.fits(alg); err != nil {
 		return nil, err
 	}
 	values, err := attributeValues(messageDigest, cert, opts)
@@ -112,7 +111,7 @@ type attributeValue struct {
 	der []byte
 }
 
-func attributeValues(messageDigest []byte, cert *x509.Certificate, opts AttributeOptions) ([]attributeValue, error) {
+func attributeValues(messageDigest []byte, cert *signerCert, opts AttributeOptions) ([]attributeValue, error) {
 	contentType := opts.ContentType
 	if contentType == "" {
 		contentType = OIDData
@@ -151,17 +150,17 @@ func attributeValues(messageDigest []byte, cert *x509.Certificate, opts Attribut
 
 // signingCertificateV2 is ESS SigningCertificateV2 with one ESSCertIDv2: SHA-256,
 // which DER omits as the default, and issuer and serial (RFC 5035 §4).
-func signingCertificateV2(cert *x509.Certificate) ([]byte, error) {
-	hash := sha256.Sum256(cert.Raw)
+func signingCertificateV2(cert *signerCert) ([]byte, error) {
+	hash := sha256.Sum256(cert.raw)
 	return sequence(func(b *cryptobyte.Builder) { // SigningCertificateV2
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { // certs
 			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { // ESSCertIDv2
 				b.AddASN1OctetString(hash[:])
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { // IssuerSerial
 					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { // GeneralNames
-						b.AddASN1(tagCtx4C, func(b *cryptobyte.Builder) { b.AddBytes(cert.RawIssuer) })
+						b.AddASN1(tagCtx4C, func(b *cryptobyte.Builder) { b.AddBytes(cert.issuer) })
 					})
-					b.AddASN1BigInt(cert.SerialNumber)
+					b.AddASN1BigInt(cert.serial)
 				})
 			})
 		})
@@ -192,18 +191,6 @@ func policyIdentifier(p *SignaturePolicy) ([]byte, error) {
 			})
 		})
 	})
-}
-
-// keyFits refuses a certificate whose key cannot make signatures of alg.
-func keyFits(cert *x509.Certificate, alg signing.Algorithm) error {
-	pub, err := PublicKey(cert)
-	if err != nil {
-		return fault.New(fault.Invalid, "the signer's certificate holds a key of an unknown kind").Because(err)
-	}
-	if familyOf(pub) != alg.Family() {
-		return fault.New(fault.Invalid, "the signer's certificate holds another kind of key than %s needs", alg)
-	}
-	return nil
 }
 
 func sum(h crypto.Hash, b []byte) []byte {

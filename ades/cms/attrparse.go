@@ -3,7 +3,6 @@ package cms
 import (
 	"bytes"
 	"crypto"
-	"crypto/x509"
 	"fmt"
 	"math/big"
 	"slices"
@@ -46,15 +45,6 @@ type CertID struct {
 	// Issuer (a DER Name) and Serial are nil if the optional issuerSerial is absent.
 	Issuer []byte
 	Serial *big.Int
-}
-
-// Matches reports whether the identifier is this certificate's: digest, and
-// issuer and serial if they are stated.
-func (id CertID) Matches(c *x509.Certificate) bool {
-	if id.Hash == 0 || !bytes.Equal(sum(id.Hash, c.Raw), id.Digest) {
-		return false
-	}
-	return id.Serial == nil || (id.Serial.Cmp(c.SerialNumber) == 0 && sameName(id.Issuer, c.RawIssuer))
 }
 
 // attributeSet is Attributes with what is wrong with them.

@@ -2,10 +2,6 @@ package cms
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/x509"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -30,17 +26,27 @@ type Parts struct {
 	Content []byte
 }
 
-// Assemble makes the DER ContentInfo with one SignedData and one SignerInfo. It
-// verifies first: the signature against the certificate, the ESS attribute
-// against the certificate, and encapsulated content against message-digest. A
-// part that does not fit is refused with fault.Invalid.
-func Assemble(p Parts) ([]byte, error) {
+// AssembleVerified is Assemble for a caller that has verified the signature
+// itself, such as a browser, whose own cryptography is there already. All else is
+// checked as Assemble does.
+func AssembleVerified(p Parts) ([]byte, error) {
 	if p.Attributes == nil || !p.Attributes.Algorithm.Valid() {
 		return nil, fault.New(fault.Invalid, "signed attributes are missing")
 	}
-	cert, err := x509.ParseCertificate(p.Signer)
+	return p.assemble(func() ([]byte, error) {
+		cert, err := readSigner(p.Signer)
+		if err != nil || cert.family != signing.ECDSA {
+			return p.Signature, err
+		}
+		return ECDSASignatureDER(p.Signature, cert.bits)
+	})
+}
+
+// assemble encodes the parts around a signature value in its CMS form.
+func (p Parts) assemble(signature func() ([]byte, error)) ([]byte, error) {
+	cert, err := readSigner(p.Signer)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "the signer's certificate cannot be read").Because(err)
+		return nil, err
 	}
 	attrs, err := parseAttributes(p.Attributes.DER)
 	if err != nil {
@@ -49,7 +55,7 @@ func Assemble(p Parts) ([]byte, error) {
 	if err := attrs.checkOwn(cert, p); err != nil {
 		return nil, err
 	}
-	sig, err := p.verified(cert)
+	sig, err := signature()
 	if err != nil {
 		return nil, err
 	}
@@ -60,27 +66,9 @@ func Assemble(p Parts) ([]byte, error) {
 	return signedData(p, attrs.ContentType, info)
 }
 
-// verified returns the signature value in its CMS form once it verifies.
-func (p Parts) verified(cert *x509.Certificate) ([]byte, error) {
-	pub, err := PublicKey(cert)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "the signer's certificate holds a key of an unknown kind").Because(err)
-	}
-	sig := p.Signature
-	if k, ok := pub.(*ecdsa.PublicKey); ok {
-		if sig, err = ECDSASignatureDER(sig, k.Params().BitSize); err != nil {
-			return nil, err
-		}
-	}
-	if err := signing.Verify(pub, p.Attributes.Algorithm, p.Attributes.Message(), sig); err != nil {
-		return nil, fault.New(fault.Invalid, "the signature does not verify with the signer's certificate").WithCode("signature_invalid").Because(err)
-	}
-	return sig, nil
-}
-
 // checkOwn holds attributes that were given back to us against the certificate
 // and the content they are to be assembled with.
-func (set *attributeSet) checkOwn(cert *x509.Certificate, p Parts) error {
+func (set *attributeSet) checkOwn(cert *signerCert, p Parts) error {
 	switch {
 	case !set.Sorted:
 		return fault.New(fault.Invalid, "the signed attributes are not in DER order")
@@ -88,7 +76,7 @@ func (set *attributeSet) checkOwn(cert *x509.Certificate, p Parts) error {
 		return fault.New(fault.Invalid, "the signed attributes hold a signing-time, which PAdES forbids")
 	case set.ContentType == "" || len(set.MessageDigest) != p.Attributes.Algorithm.Hash().Size():
 		return fault.New(fault.Invalid, "the signed attributes lack the content type or the message digest")
-	case len(set.CertIDs) == 0 || !set.CertIDs[0].Matches(cert):
+	case len(set.CertIDs) == 0 || !cert.named(set.CertIDs[0]):
 		return fault.New(fault.Invalid, "the signed attributes name another certificate than the signer's").WithCode("certificate_mismatch")
 	case p.Content == nil && set.ContentType != OIDData:
 		return fault.New(fault.Invalid, "a detached signature must be over id-data")
@@ -98,7 +86,7 @@ func (set *attributeSet) checkOwn(cert *x509.Certificate, p Parts) error {
 	return nil
 }
 
-func signerInfo(cert *x509.Certificate, attrs *SignedAttributes, sig []byte) ([]byte, error) {
+func signerInfo(cert *signerCert, attrs *SignedAttributes, sig []byte) ([]byte, error) {
 	digest, err := digestIdentifier(attrs.Algorithm.Hash())
 	if err != nil {
 		return nil, err
@@ -110,8 +98,8 @@ func signerInfo(cert *x509.Certificate, attrs *SignedAttributes, sig []byte) ([]
 	return sequence(func(b *cryptobyte.Builder) {
 		b.AddASN1Int64(1)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddBytes(cert.RawIssuer)
-			b.AddASN1BigInt(cert.SerialNumber)
+			b.AddBytes(cert.issuer)
+			b.AddASN1BigInt(cert.serial)
 		})
 		b.AddBytes(digest)
 		b.AddBytes(append([]byte{byte(tagCtx0C)}, attrs.DER[1:]...)) // [0] IMPLICIT SET OF
@@ -169,15 +157,11 @@ func Estimate(s Sizing) (int, error) {
 	if s.Attributes == nil {
 		return 0, fault.New(fault.Invalid, "signed attributes are missing")
 	}
-	cert, err := x509.ParseCertificate(s.Signer)
+	cert, err := readSigner(s.Signer)
 	if err != nil {
-		return 0, fault.New(fault.Invalid, "the signer's certificate cannot be read").Because(err)
+		return 0, err
 	}
-	pub, err := PublicKey(cert)
-	if err != nil {
-		return 0, fault.New(fault.Invalid, "the signer's certificate holds a key of an unknown kind").Because(err)
-	}
-	info, err := signerInfo(cert, s.Attributes, make([]byte, maxSignature(pub)))
+	info, err := signerInfo(cert, s.Attributes, make([]byte, cert.maxSignature()))
 	if err != nil {
 		return 0, err
 	}
@@ -190,29 +174,4 @@ func Estimate(s Sizing) (int, error) {
 		n += s.Timestamp + 64
 	}
 	return n, nil
-}
-
-// maxSignature is the longest signature value a key makes.
-func maxSignature(pub any) int {
-	switch k := pub.(type) {
-	case *rsa.PublicKey:
-		return k.Size()
-	case *ecdsa.PublicKey:
-		return 2*((k.Params().BitSize+7)/8+3) + 4
-	case ed25519.PublicKey:
-		return ed25519.SignatureSize
-	}
-	return 1024
-}
-
-func familyOf(pub any) signing.Family {
-	switch pub.(type) {
-	case *rsa.PublicKey:
-		return signing.RSA
-	case *ecdsa.PublicKey:
-		return signing.ECDSA
-	case ed25519.PublicKey:
-		return signing.EdDSA
-	}
-	return 0
 }

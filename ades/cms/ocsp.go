@@ -1,3 +1,5 @@
+//go:build !assemble
+
 package cms
 
 import (

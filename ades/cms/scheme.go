@@ -1,3 +1,5 @@
+//go:build !assemble
+
 package cms
 
 import (
@@ -8,7 +10,6 @@ import (
 	_ "crypto/sha256" // the digests of the table below
 	_ "crypto/sha3"
 	_ "crypto/sha512"
-	"errors"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -25,21 +26,6 @@ type Scheme struct {
 	Hash   crypto.Hash // 0 for Ed25519
 	PSS    bool
 	Salt   int // RSA-PSS salt length
-}
-
-// ErrUnknownAlgorithm says that a digest or signature algorithm is not one this
-// package computes. It is no statement on the signature.
-var ErrUnknownAlgorithm = errors.New("algorithm unknown here")
-
-var digests = map[string]crypto.Hash{
-	"1.3.14.3.2.26":           crypto.SHA1,
-	"2.16.840.1.101.3.4.2.4":  crypto.SHA224,
-	signing.OIDSHA256:         crypto.SHA256,
-	signing.OIDSHA384:         crypto.SHA384,
-	signing.OIDSHA512:         crypto.SHA512,
-	"2.16.840.1.101.3.4.2.8":  crypto.SHA3_256,
-	"2.16.840.1.101.3.4.2.9":  crypto.SHA3_384,
-	"2.16.840.1.101.3.4.2.10": crypto.SHA3_512,
 }
 
 var schemes = map[string]Scheme{
@@ -60,17 +46,6 @@ var schemes = map[string]Scheme{
 	"2.16.840.1.101.3.4.3.15": {Family: signing.RSA, Hash: crypto.SHA3_384},
 	"2.16.840.1.101.3.4.3.16": {Family: signing.RSA, Hash: crypto.SHA3_512},
 	oidPublicKeyEd25519:       {Family: signing.EdDSA},
-}
-
-// HashByOID finds a digest algorithm, old ones included; 0 if it is unknown.
-func HashByOID(oid string) crypto.Hash { return digests[oid] }
-
-// HashName names a digest algorithm for people.
-func HashName(h crypto.Hash) string {
-	if h == 0 {
-		return "unknown digest"
-	}
-	return h.String()
 }
 
 // schemeOf reads a signature AlgorithmIdentifier's fields. digest is the digest
@@ -137,15 +112,6 @@ func pssScheme(params []byte) (Scheme, error) {
 		return s, fmt.Errorf("RSASSA-PSS with %s and MGF1 over %s: %w", HashName(s.Hash), HashName(mgfHash), ErrUnknownAlgorithm)
 	}
 	return s, nil
-}
-
-// readAlgorithm reads an AlgorithmIdentifier and returns its parameters' bytes.
-func readAlgorithm(s *cryptobyte.String) (oid string, params []byte, ok bool) {
-	var alg cryptobyte.String
-	if !s.ReadASN1(&alg, cbasn1.SEQUENCE) || !readOID(&alg, &oid) {
-		return "", nil, false
-	}
-	return oid, alg, true
 }
 
 // String names the scheme for people.

@@ -84,7 +84,10 @@ func assertRanges(t *testing.T, before, after []byte) {
 }
 
 // keysThatMayChange are those of catalogue, form and page.
-var keysThatMayChange = []pdf.Name{"AcroForm", "DSS", "Perms", "Fields", "SigFlags", "Annots", "Certs", "CRLs", "OCSPs", "VRI", "V", "AP", "F", "StructTreeRoot", "Tabs"}
+var keysThatMayChange = []pdf.Name{
+	"AcroForm", "DSS", "Perms", "Fields", "SigFlags", "Annots", "Certs", "CRLs", "OCSPs", "VRI", "V", "AP", "F", "StructTreeRoot", "Tabs",
+	"K", "ParentTree", "ParentTreeNextKey", "Nums", "Limits", // tags of a visible signature
+}
 
 // assertRevision checks one revision against the one before.
 func assertRevision(t *testing.T, f *pdf.File, from, to pdf.Revision) {

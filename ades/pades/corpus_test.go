@@ -3,9 +3,11 @@ package pades_test
 import (
 	"bytes"
 	"errors"
+	"image/color"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +26,14 @@ func secret(word string) func() ([]byte, error) {
 // trySign signs one real file at a level, or returns the refusal.
 func (s *signer) trySign(t *testing.T, data []byte, level pades.Level, password string) ([]byte, error) {
 	t.Helper()
+	return s.trySignSeen(t, data, level, password, nil)
+}
+
+// trySignSeen is trySign with a look.
+func (s *signer) trySignSeen(t *testing.T, data []byte, level pades.Level, password string, look *pades.Appearance) ([]byte, error) {
+	t.Helper()
 	o := s.options()
-	o.Level, o.Password = level, secret(password)
+	o.Level, o.Password, o.Appearance = level, secret(password), look
 	p, err := pades.Prepare(bytes.NewReader(data), int64(len(data)), o)
 	if err != nil {
 		return nil, err
@@ -128,40 +136,104 @@ func TestIndependentValidatorsAcceptWhatIsSigned(t *testing.T) {
 	t.Attr("feature", "H15")
 	validate := oracle(t)
 	s := newSigner(t)
-	for level, name := range map[pades.Level]string{pades.LT: "PAdES-BASELINE-LT", pades.LTA: "PAdES-BASELINE-LTA"} {
-		t.Run(level.String(), func(t *testing.T) {
-			dir := t.TempDir()
-			trust := filepath.Join(dir, "ca.pem")
-			write(t, trust, s.pki.RootPEM())
-			args := []string{"--trust", trust, "--level", name, "--only-last", "--password", "usersecret"}
-			var files []string
-			add := func(name string, data []byte) {
-				signed, err := s.trySign(t, data, level, "usersecret")
-				if err != nil {
-					return // refusals are another test's matter
-				}
-				before, after := filepath.Join(dir, "before-"+name), filepath.Join(dir, name)
-				write(t, before, data)
-				write(t, after, signed)
-				args, files = append(args, "--before", before), append(files, after)
-			}
-			for _, c := range corpus(t) {
-				if why, ok := unjust[c.name]; ok && level == pades.LTA {
-					t.Logf("left out: %s: %s", c.name, why)
-				} else if c.name != "ds_annots-no-rotate.pdf" {
-					add(c.name, c.data)
-				}
-			}
-			for name, d := range generated() {
-				add(name+".pdf", d.Bytes())
-			}
-			out, err := exec.CommandContext(t.Context(), validate, append(args, files...)...).CombinedOutput()
-			if err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
-			t.Logf("%d files were judged", len(files))
-		})
+	for _, row := range []verdictRow{
+		{pades.LT, "PAdES-BASELINE-LT", nil, everyFile, true, 40},
+		{pades.LTA, "PAdES-BASELINE-LTA", nil, everyFile, false, 30},
+		{pades.LTA, "PAdES-BASELINE-LTA", stampForAll(t), seenInCorpus, true, 18},
+	} {
+		seen := "invisible"
+		if row.look != nil {
+			seen = "visible"
+		}
+		t.Run(row.level.String()+"/"+seen, func(t *testing.T) { s.assertJudged(t, validate, row) })
 	}
+}
+
+// verdictRow is which files are judged with which signature: enough of each kind, in
+// time for every run.
+type verdictRow struct {
+	level     pades.Level
+	name      string
+	look      *pades.Appearance
+	corpus    func(name string) bool
+	generated bool
+	atLeast   int // files
+}
+
+// assertJudged signs the row's files and asks the validators about all at once.
+func (s *signer) assertJudged(t *testing.T, validate string, row verdictRow) {
+	t.Helper()
+	dir := t.TempDir()
+	trust := filepath.Join(dir, "ca.pem")
+	write(t, trust, s.pki.RootPEM())
+	args := []string{"--trust", trust, "--level", row.name, "--only-last", "--password", "usersecret"}
+	var files []string
+	add := func(name string, data []byte) {
+		signed, err := s.trySignSeen(t, data, row.level, "usersecret", row.look)
+		if err != nil {
+			return // refusals are another test's matter
+		}
+		before, after := filepath.Join(dir, "before-"+name), filepath.Join(dir, name)
+		write(t, before, data)
+		write(t, after, signed)
+		args, files = append(args, "--before", before), append(files, after)
+	}
+	for _, c := range corpus(t) {
+		if why, ok := unjust[c.name]; ok && row.level == pades.LTA {
+			t.Logf("left out: %s: %s", c.name, why)
+		} else if c.name != "ds_annots-no-rotate.pdf" && row.corpus(c.name) {
+			add(c.name, c.data)
+		}
+	}
+	for name, d := range generated() {
+		if row.generated {
+			add(name+".pdf", d.Bytes())
+		}
+	}
+	add("twice.pdf", signedBefore(t, row.look))
+	out, err := exec.CommandContext(t.Context(), validate, append(args, files...)...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if len(files) < row.atLeast {
+		t.Errorf("only %d files were judged", len(files))
+	}
+	t.Logf("%d files were judged", len(files))
+}
+
+// signedBefore is a document with a signature below where look is to stand. It is
+// another person's: pdfsig cannot judge a certificate that it meets again.
+func signedBefore(t *testing.T, look *pades.Appearance) []byte {
+	t.Helper()
+	if look != nil {
+		below := *look
+		below.Y += below.Height
+		look = &below
+	}
+	doc, err := newSigner(t).trySignSeen(t, pages(1), pades.B, "", look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func everyFile(string) bool { return true }
+
+// seenInCorpus names the real files that get a visible signature: PDF/A, with valid
+// signatures of others, with tags, of PDF 2.0, with a form.
+func seenInCorpus(name string) bool {
+	return slices.Contains([]string{
+		"ds_not_signed_pdfa.pdf", "ds_pdfa2a-rgb.pdf", "pj_issue16553.pdf", "pc_testPAdES_BB.pdf", "pc_testPAdES_BLT.pdf",
+		"p2_PDF_2.0_via_incremental_save.pdf", "ph_minimal-with-field.pdf", "pj_issue6127.pdf", "ds_sample_end_space.pdf",
+	}, name)
+}
+
+// stampForAll is a look with text and a picture that shows through, for any page.
+func stampForAll(t *testing.T) *pades.Appearance {
+	t.Helper()
+	look := visible(1, 20, 20, 160, 44)
+	look.Image = read(t, seeThrough(color.NRGBA{R: 0x30, G: 0x60, B: 0xc0, A: 0xff}))
+	return look
 }
 
 // generated are documents of every form, encryption and kind for the validators.

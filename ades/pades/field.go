@@ -9,9 +9,16 @@ import (
 	"github.com/countersign/countersign/internal/fault"
 )
 
-// flags of an invisible signature widget: Print and Locked (12.5.3). Hidden and
-// NoView would break PDF/A.
-const widgetFlags = 4 | 128
+// The flags of annotations that matter here (12.5.3).
+const (
+	flagHidden = 1 << 1
+	flagPrint  = 1 << 2
+	flagNoView = 1 << 5
+	flagLocked = 1 << 7
+	// widgetFlags are those of a signature widget, also of an invisible one: Hidden
+	// and NoView would break PDF/A.
+	widgetFlags = flagPrint | flagLocked
+)
 
 func fieldRefusal(format string, args ...any) error {
 	return fault.New(fault.Invalid, format, args...).WithCode(CodeField)
@@ -76,8 +83,15 @@ func (d *draft) fill(sig pdf.Ref) error {
 		return err
 	}
 	field.Set("V", sig)
+	dress := d.appearance
+	if d.look != nil {
+		if len(d.target.Widgets) == 0 {
+			return fieldRefusal("field %q has no place on a page; sign in it without a visible signature", d.field)
+		}
+		dress = d.show
+	}
 	for _, w := range d.target.Widgets {
-		if err := d.appearance(w); err != nil {
+		if err := dress(w); err != nil {
 			return err
 		}
 	}
@@ -158,7 +172,11 @@ func (d *draft) create(sig pdf.Ref) error {
 		pdf.Entry{Key: "AP", Value: pdf.NewDict(pdf.Entry{Key: "N", Value: d.u.Add(emptyForm(0, 0))})},
 		pdf.Entry{Key: "V", Value: sig},
 	)
-	ref := d.u.Add(field)
+	return d.enlist(d.u.Add(field), pageRef, page)
+}
+
+// enlist makes a new field one of the page and of the form.
+func (d *draft) enlist(ref, pageRef pdf.Ref, page *pdf.Dict) error {
 	if err := d.annotate(pageRef, page, ref); err != nil {
 		return err
 	}

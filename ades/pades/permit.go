@@ -10,6 +10,9 @@ import (
 // mayServe refuses what earlier signatures, the field or the encryption forbid
 // to a signature.
 func (d *draft) mayServe(o *Options) error {
+	if d.look != nil && d.target != nil && d.look.Page != 0 {
+		return unseemly("field %q has its place already: name no page and rectangle with it", d.field)
+	}
 	if err := d.certified(); err != nil {
 		return err
 	}
@@ -59,6 +62,10 @@ func (d *draft) certified() error {
 	}
 	if p == 1 {
 		return fault.New(fault.Invalid, "the document is certified against any change (DocMDP level 1), so no signature can be added").WithCode(CodeCertified)
+	}
+	if p != 0 && d.look != nil && d.target == nil {
+		// Level 3 allows it, by the letter; pyHanko calls the certification broken.
+		return fault.New(fault.Invalid, "the document is certified (DocMDP level %d), so a visible signature can only stand in a field that is there", p).WithCode(CodeCertified)
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ type Options struct {
 	// Certify makes it a certification signature with that DocMDP level, 1 to 3.
 	// It must be the first signature.
 	Certify int
+	// Appearance makes the signature visible; nil leaves it without a look.
+	Appearance *Appearance
 	// Reserve is how many bytes to reserve for the CMS; 0 means an estimate that
 	// suffices for the certificates given.
 	Reserve int
@@ -81,10 +83,15 @@ func (p *Patch) Prepare(doc io.ReaderAt, o Options) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	look, err := newStamp(o.Appearance)
+	if err != nil {
+		return nil, err
+	}
 	d, err := newDraft(f, o.Field, reserve)
 	if err != nil {
 		return nil, err
 	}
+	d.look = look
 	if err := d.mayServe(&o); err != nil {
 		return nil, err
 	}
@@ -147,6 +154,9 @@ type draft struct {
 	field   string
 	target  *pdf.Field // the field to fill; nil to make one
 	reserve int
+
+	look  *stamp   // nil for an invisible signature
+	drawn *drawing // what looks share, once it is made
 
 	ranges, contents *pdf.Reserved
 	timestamp        bool
@@ -211,6 +221,9 @@ func (d *draft) signature(o *Options) error {
 func (d *draft) place(ref pdf.Ref) error {
 	if d.target != nil {
 		return d.fill(ref)
+	}
+	if d.look != nil {
+		return d.createVisible(ref)
 	}
 	return d.create(ref)
 }

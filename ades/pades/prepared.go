@@ -1,8 +1,6 @@
 package pades
 
 import (
-	"bytes"
-	"crypto"
 	"encoding/hex"
 	"slices"
 
@@ -108,31 +106,38 @@ func algorithmByName(name string) (signing.Algorithm, error) {
 	return 0, fault.New(fault.Invalid, "the signature algorithm %q is not known", name).Because(signing.ErrAlgorithm)
 }
 
-// Assemble makes the CMS from a signature value over the DTBS/R. The value is
-// verified first.
-func (p *Prepared) Assemble(signature []byte) ([]byte, error) {
+// parts are what the CMS is made of.
+func (p *Prepared) parts(signature []byte) (cms.Parts, error) {
 	alg, err := algorithmByName(p.Algorithm)
 	if err != nil {
-		return nil, err
+		return cms.Parts{}, err
 	}
 	if len(p.SignedAttributes) == 0 {
-		return nil, fault.New(fault.Invalid, "the signer's certificate is not known yet")
+		return cms.Parts{}, fault.New(fault.Invalid, "the signer's certificate is not known yet")
 	}
 	attrs, err := cms.RestoreSignedAttributes(p.SignedAttributes, alg)
 	if err != nil {
-		return nil, err
+		return cms.Parts{}, err
 	}
-	return cms.Assemble(cms.Parts{Attributes: attrs, Signature: signature, Signer: p.Signer, Chain: p.Chain})
+	return cms.Parts{Attributes: attrs, Signature: signature, Signer: p.Signer, Chain: p.Chain}, nil
 }
 
-// Embed puts the CMS, or the token of a document time-stamp, into the hole. It
-// is checked first: that it is over this document, and has the form that the
-// baseline demands. A CMS larger than Reserve is a fault with CodeReserve; the
-// document must then be prepared again with a larger one, and signed again.
-func (p *Prepared) Embed(der []byte) (*Patch, error) {
-	if err := p.check(der); err != nil {
+// EmbedVerified completes a signature to B-B with a signature value over the
+// DTBS/R that the caller has verified itself: a browser has the cryptography for
+// it, and this way its program carries none. All else is checked.
+func (p *Prepared) EmbedVerified(signature []byte) (*Patch, error) {
+	parts, err := p.parts(signature)
+	if err != nil {
 		return nil, err
 	}
+	der, err := cms.AssembleVerified(parts)
+	if err != nil {
+		return nil, err
+	}
+	return p.embed(der)
+}
+
+func (p *Prepared) embed(der []byte) (*Patch, error) {
 	if len(der) > p.Reserve {
 		return nil, fault.New(fault.TooLarge, "the signature has %d bytes and %d were reserved; prepare the document again with a reserve of at least %d",
 			len(der), p.Reserve, len(der)).WithCode(CodeReserve)
@@ -149,82 +154,4 @@ func (p *Prepared) Embed(der []byte) (*Patch, error) {
 
 func unfit(format string, args ...any) *fault.Error {
 	return fault.New(fault.Invalid, format, args...).WithCode(CodeCMS)
-}
-
-// check holds what came back against what was asked.
-func (p *Prepared) check(der []byte) error {
-	if p.Timestamp {
-		return p.checkToken(der)
-	}
-	sd, err := cms.ParseSignedData(der)
-	if err != nil {
-		return unfit("the CMS cannot be read").Because(err)
-	}
-	if len(sd.Findings) > 0 {
-		return unfit("the CMS is not as PAdES demands: %s", sd.Findings[0])
-	}
-	if len(sd.Signers) != 1 {
-		return unfit("the CMS holds %d signatures instead of one", len(sd.Signers))
-	}
-	if sd.Content != nil || sd.ContentType != cms.OIDData {
-		return unfit("the CMS holds content, and a signature in a PDF must be detached")
-	}
-	s := sd.Signers[0]
-	if len(s.Findings) > 0 {
-		return unfit("the CMS is not as PAdES demands: %s", s.Findings[0])
-	}
-	if h, err := hashByName(p.Hash); err != nil || s.Digest != h {
-		return unfit("the CMS uses another digest algorithm than %s", p.Hash)
-	}
-	if err := s.VerifyContent(p.Digest); err != nil {
-		return unfit("the CMS is over another document").Because(err)
-	}
-	cert := s.Certificate(sd.Certificates)
-	if cert == nil {
-		return unfit("the CMS lacks the signer's certificate")
-	}
-	if len(p.Signer) > 0 && !bytes.Equal(cert.Raw, p.Signer) {
-		return unfit("the CMS is by another signer than the one it was prepared for")
-	}
-	if s.Signed == nil || len(s.Signed.CertIDs) == 0 || !s.Signed.CertIDs[0].Matches(cert) {
-		return unfit("the CMS does not name the signer's certificate in its signed attributes")
-	}
-	if err := s.Verify(cert, p.Digest); err != nil {
-		return unfit("the signature in the CMS does not verify").Because(err)
-	}
-	return nil
-}
-
-func (p *Prepared) checkToken(der []byte) error {
-	imprint, err := p.Imprint()
-	if err != nil {
-		return err
-	}
-	return verifyToken(der, imprint)
-}
-
-// verifyToken checks that a token is over the digest and signed by the
-// time-stamping certificate it carries, as far as that shows without trust.
-func verifyToken(der []byte, d signing.Digest) error {
-	token, err := cms.ParseTimestampToken(der)
-	if err != nil {
-		return unfit("the time-stamp cannot be read").Because(err)
-	}
-	if token.Info.Hash != d.Hash {
-		return unfit("the time-stamp uses another digest algorithm than %s", d.Hash)
-	}
-	if err := token.VerifyDigest(d.Sum); err != nil {
-		return unfit("the time-stamp is over other bytes").Because(err)
-	}
-	if _, err := token.Verify(nil); err != nil {
-		return unfit("the time-stamp does not verify").Because(err)
-	}
-	return nil
-}
-
-// digestOf is the digest of data with the algorithm of that name.
-func digestOf(h crypto.Hash, data []byte) signing.Digest {
-	d := h.New()
-	d.Write(data)
-	return signing.Digest{Hash: h, Sum: d.Sum(nil)}
 }

@@ -13,15 +13,7 @@ import (
 // rectangle on its edge is outside.
 func (d *draft) corner(page *pdf.Dict) (pdf.Array, error) {
 	origin := pdf.Array{pdf.Integer(0), pdf.Integer(0), pdf.Integer(0), pdf.Integer(0)}
-	catalog, err := d.f.Catalog()
-	if err != nil {
-		return nil, err
-	}
-	info, err := d.f.Dict(catalog.Get("MarkInfo"))
-	if err != nil {
-		return nil, err
-	}
-	if marked, err := d.f.Resolve(info.Get("Marked")); err != nil || marked != true {
+	if tagged, err := d.tagged(); err != nil || !tagged {
 		return origin, err
 	}
 	box, err := d.box(page)

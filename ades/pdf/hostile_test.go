@@ -163,7 +163,7 @@ func TestDictionariesOfManyKeysAreComparedSoon(t *testing.T) {
 	if !pdf.Equal(a, b) {
 		t.Error("equal dictionaries differ")
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 10*time.Second { // all pairs would take twice as long on an idle core
 		t.Errorf("it took %v", took)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/countersign/countersign/internal/fault"
 )
@@ -12,7 +13,18 @@ import (
 // extent is a part of the file.
 type extent struct{ start, end int64 }
 
-var objectHead = regexp.MustCompile(`\d\s+\d+\s*obj\b`)
+var (
+	objectHead     *regexp.Regexp
+	objectHeadOnce sync.Once
+)
+
+// heads reports whether data holds what looks like the head of an object. The
+// expression is compiled when it is first needed: programs that only sign do
+// without the package regexp.
+func heads(data []byte) bool {
+	objectHeadOnce.Do(func() { objectHead = regexp.MustCompile(`\d\s+\d+\s*obj\b`) })
+	return objectHead.Match(data)
+}
 
 // maxGap is how many bytes between two objects are looked at.
 const maxGap = 1 << 20
@@ -108,5 +120,5 @@ func (f *File) strayIn(start, end int64) (bool, error) {
 		return false, err
 	}
 	gap, err := f.readAt(start, int(end-start))
-	return objectHead.Match(gap), err
+	return heads(gap), err
 }

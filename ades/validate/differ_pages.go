@@ -150,6 +150,12 @@ func (x *differ) annotationAdded(n int, obj pdf.Object) error {
 	if f := x.newFields.showing(obj); f != nil {
 		return x.widgetAdded(n, f)
 	}
+	return x.judgeAnnotation(n, obj, "added")
+}
+
+// judgeAnnotation says what of an annotation that is no field's: what was done to
+// it is "added" or "changed".
+func (x *differ) judgeAnnotation(n int, obj pdf.Object, done string) error {
 	d, err := x.new.Dict(obj)
 	if err != nil {
 		return err
@@ -158,17 +164,18 @@ func (x *differ) annotationAdded(n int, obj pdf.Object) error {
 	if err != nil {
 		return err
 	}
-	if kind == "Widget" {
-		x.add(forbidden, "", "a form element that belongs to no field was added on page %d", n)
+	acts, err := x.actsByItself(d)
+	switch {
+	case kind == "Widget":
+		x.add(forbidden, "", "a form element that belongs to no field was %s on page %d", done, n)
 		return nil
-	}
-	if acts, err := x.actsByItself(d); err != nil {
+	case err != nil:
 		return err
-	} else if acts {
-		x.add(forbidden, "", "annotation (%s) with an action was added on page %d", kind, n)
-		return nil
+	case acts:
+		x.add(forbidden, "", "annotation (%s) with an action was %s on page %d", kind, done, n)
+	default:
+		x.add(annotation, "", "annotation (%s) %s on page %d", kind, done, n)
 	}
-	x.add(annotation, "", "annotation (%s) added on page %d", kind, n)
 	return nil
 }
 
@@ -214,25 +221,6 @@ func (x *differ) annotationChanged(n int, obj pdf.Object) error {
 	if x.newFields.showing(obj) != nil || !x.pending(obj) {
 		return nil
 	}
-	d, err := x.new.Dict(obj)
-	if err != nil {
-		return err
-	}
-	kind, err := x.new.Name(d.Get("Subtype"))
-	if err != nil {
-		return err
-	}
 	x.explain(obj, isDict, x.annotOfPages, exactly("Parent"), exactly("Popup"), exactly("IRT"), exactly("Obj"), exactly("K", "Obj"))
-	if kind == "Widget" {
-		x.add(forbidden, "", "a form element that belongs to no field was changed on page %d", n)
-		return nil
-	}
-	if acts, err := x.actsByItself(d); err != nil {
-		return err
-	} else if acts {
-		x.add(forbidden, "", "annotation (%s) with an action was changed on page %d", kind, n)
-		return nil
-	}
-	x.add(annotation, "", "annotation (%s) changed on page %d", kind, n)
-	return nil
+	return x.judgeAnnotation(n, obj, "changed")
 }

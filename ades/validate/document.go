@@ -13,7 +13,7 @@ import (
 
 // Limits that keep a hostile file from taking for ever.
 const (
-	maxSignatures = 500       // each is hashed by itself
+	maxSignatures = 500       // each may be over the whole file
 	maxStores     = 32        // revisions whose DSS is read, the newest ones
 	maxVisits     = 3_000_000 // objects visited to compare revisions
 )
@@ -23,6 +23,7 @@ type document struct {
 	r          io.ReaderAt
 	f          *pdf.File
 	given      func(crypto.Hash, []int64) ([]byte, error)
+	hashes     *hashes
 	e          *evidence
 	report     *Report
 	signatures []pdf.Signature
@@ -104,8 +105,7 @@ func (d *document) digestOf(s *pdf.Signature) func(crypto.Hash) ([]byte, error) 
 		if sum, ok := made[h]; ok {
 			return sum, nil
 		}
-		r, err := d.f.Signed(s)
-		if err != nil {
+		if _, err := d.f.Signed(s); err != nil {
 			return nil, errors.New("the signed bytes cannot be read: the ByteRange lies outside the file")
 		}
 		if d.given != nil {
@@ -117,12 +117,12 @@ func (d *document) digestOf(s *pdf.Signature) func(crypto.Hash) ([]byte, error) 
 				return sum, err
 			}
 		}
-		w := h.New()
-		if _, err := io.Copy(w, r); err != nil {
+		sum, err := d.hashes.sum(h, s.ByteRange)
+		if err != nil {
 			d.ioErr = fmt.Errorf("read the signed bytes: %w", err)
 			return nil, d.ioErr
 		}
-		made[h] = w.Sum(nil)
-		return made[h], nil
+		made[h] = sum
+		return sum, nil
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/ades/adestest"
 	"github.com/countersign/countersign/ades/cms"
+	"github.com/countersign/countersign/ades/fonts"
 	"github.com/countersign/countersign/ades/pades"
 	"github.com/countersign/countersign/ades/validate"
 	"github.com/countersign/countersign/signing"
@@ -82,6 +83,39 @@ func TestEarlierSignaturesOfOurSignerStayValid(t *testing.T) {
 		if s.Level != "PAdES-B-LTA" {
 			t.Errorf("%s: %s", s.Field, s.Level)
 		}
+		for _, c := range s.Changes {
+			if !c.Permitted {
+				t.Errorf("%s: %s", s.Field, c)
+			}
+		}
+	}
+}
+
+func TestVisibleSignaturesLeaveEarlierOnesValid(t *testing.T) {
+	k := adestest.New(t, adestest.Config{})
+	p := adestest.NewPDF(t)
+	p.Fields, p.Annots = []int{50}, []int{50}
+	p.Update(map[int]string{
+		adestest.Page: p.PageObject(), adestest.Catalog: p.CatalogObject(),
+		50: "<< /Type /Annot /Subtype /Widget /FT /Sig /T (there) /Rect [300 100 500 160] /P 3 0 R >>",
+	})
+	doc := p.Data
+	look := &pades.Appearance{Lines: []string{"Signed by Alice"}, Fonts: [][]byte{fonts.Regular()}}
+	anew := *look
+	anew.Page, anew.X, anew.Y, anew.Width, anew.Height = 1, 50, 50, 200, 60
+	lower := anew
+	lower.Y = 150
+	for _, o := range []pades.Options{{Appearance: &anew}, {Field: "there", Appearance: look}, {Appearance: &lower}, {}} {
+		var err error
+		if doc, err = signWith(t, k, doc, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := judge(t, k, doc, false)
+	if len(r.Signatures) != 4 || !r.Passed() {
+		t.Fatal(text(r))
+	}
+	for _, s := range r.Signatures {
 		for _, c := range s.Changes {
 			if !c.Permitted {
 				t.Errorf("%s: %s", s.Field, c)

@@ -84,6 +84,7 @@ func judgeFile(report *Report, r io.ReaderAt, size int64, o Options) error {
 	if d.signatures, err = f.Signatures(); err != nil {
 		return err
 	}
+	d.hashes = newHashes(r, d.signatures)
 	if d.revisions, err = f.Revisions(); err != nil {
 		return err
 	}
