@@ -2,13 +2,8 @@ package signing
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	_ "crypto/sha256" // the digest algorithms of the table below
 	_ "crypto/sha512" // likewise
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -124,6 +119,24 @@ func (a Algorithm) Family() Family { return algorithms[a-1].family }
 // PSS reports whether a is RSASSA-PSS.
 func (a Algorithm) PSS() bool { return a >= RSAPSSWithSHA256 && a <= RSAPSSWithSHA512 }
 
+// PSSParameters returns the DER RSASSA-PSS-params (RFC 4055) of a: its digest, MGF1
+// with the same digest, and a salt as long as the digest. It returns nil for
+// algorithms other than RSA-PSS.
+func (a Algorithm) PSSParameters() []byte {
+	if !a.PSS() {
+		return nil
+	}
+	// The object identifiers of the digests differ in the last arc only (HashOID).
+	arc := byte(1 + a - RSAPSSWithSHA256) //nolint:gosec // 1 to 3
+	hash := []byte{0x30, 13, 0x06, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, arc, 0x05, 0}
+	mgf1 := []byte{0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08}
+	return slices.Concat(
+		[]byte{0x30, 52, 0xa0, 15}, hash,
+		[]byte{0xa1, 28, 0x30, 26}, mgf1, hash,
+		[]byte{0xa2, 3, 0x02, 1, byte(a.Hash().Size())}, //nolint:gosec // at most 64
+	)
+}
+
 // Valid reports whether a is an algorithm of the table.
 func (a Algorithm) Valid() bool { return a >= 1 && int(a) <= len(algorithms) }
 
@@ -133,169 +146,6 @@ func (a Algorithm) String() string {
 		return fmt.Sprintf("algorithm %d", int(a))
 	}
 	return algorithms[a-1].name
-}
-
-// pssParameters is RSASSA-PSS-params of RFC 4055.
-type pssParameters struct {
-	Hash    algorithmIdentifier `asn1:"explicit,tag:0,optional"`
-	MGF     algorithmIdentifier `asn1:"explicit,tag:1,optional"`
-	Salt    int                 `asn1:"explicit,tag:2,optional,default:20"`
-	Trailer int                 `asn1:"explicit,tag:3,optional,default:1"`
-}
-
-type algorithmIdentifier struct {
-	Algorithm  asn1.ObjectIdentifier
-	Parameters asn1.RawValue `asn1:"optional"`
-}
-
-var oidMGF1 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
-
-// PSSParameters returns the DER RSASSA-PSS-params of a: its digest, MGF1 with
-// the same digest, and a salt as long as the digest. It returns nil for
-// algorithms other than RSA-PSS.
-func (a Algorithm) PSSParameters() []byte {
-	if !a.PSS() {
-		return nil
-	}
-	// The three digests differ in the last arc only (HashOID).
-	oid := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, map[crypto.Hash]int{crypto.SHA256: 1, crypto.SHA384: 2, crypto.SHA512: 3}[a.Hash()]}
-	hash := algorithmIdentifier{Algorithm: oid, Parameters: asn1.NullRawValue}
-	inner, err := asn1.Marshal(hash)
-	if err != nil {
-		panic(err) // constant input
-	}
-	der, err := asn1.Marshal(pssParameters{
-		Hash:    hash,
-		MGF:     algorithmIdentifier{Algorithm: oidMGF1, Parameters: asn1.RawValue{FullBytes: inner}},
-		Salt:    a.Hash().Size(),
-		Trailer: 1,
-	})
-	if err != nil {
-		panic(err)
-	}
-	return der
-}
-
-// ParsePSSParameters reads RSASSA-PSS-params and returns the algorithm they
-// name. Only parameters with MGF1 over the same digest and a salt of the
-// digest's length are accepted; SHA-1 defaults are refused.
-func ParsePSSParameters(der []byte) (Algorithm, error) {
-	var p pssParameters
-	if rest, err := asn1.Unmarshal(der, &p); err != nil || len(rest) > 0 {
-		return 0, fmt.Errorf("RSASSA-PSS parameters: malformed: %w", ErrAlgorithm)
-	}
-	h, err := HashByOID(p.Hash.Algorithm.String())
-	if err != nil {
-		return 0, fmt.Errorf("RSASSA-PSS parameters: %w", err)
-	}
-	var mgf algorithmIdentifier
-	if !p.MGF.Algorithm.Equal(oidMGF1) {
-		return 0, fmt.Errorf("RSASSA-PSS parameters: mask generation is not MGF1: %w", ErrAlgorithm)
-	}
-	if rest, err := asn1.Unmarshal(p.MGF.Parameters.FullBytes, &mgf); err != nil || len(rest) > 0 || !mgf.Algorithm.Equal(p.Hash.Algorithm) {
-		return 0, fmt.Errorf("RSASSA-PSS parameters: MGF1 uses another digest: %w", ErrAlgorithm)
-	}
-	if p.Salt != h.Size() || p.Trailer != 1 {
-		return 0, fmt.Errorf("RSASSA-PSS parameters: salt of %d bytes: %w", p.Salt, ErrAlgorithm)
-	}
-	for _, e := range algorithms {
-		if e.oid == OIDRSAPSS && e.hash == h {
-			return e.alg, nil
-		}
-	}
-	return 0, ErrAlgorithm
-}
-
-// Resolve finds the algorithm that CSC's signAlgo, hashAlgorithmOID and
-// signAlgoParams name together (CSC API v2, signatures/signHash). hashOID may be
-// empty where signAlgo implies the digest, and must not contradict it; it is
-// required for 1.2.840.113549.1.1.1. RSA-PSS requires params.
-func Resolve(signAlgo, hashOID string, params []byte) (Algorithm, error) {
-	if signAlgo == OIDRSAPSS {
-		if len(params) == 0 {
-			return 0, fmt.Errorf("RSA-PSS without signAlgoParams: %w", ErrAlgorithm)
-		}
-		return ParsePSSParameters(params)
-	}
-	want := func(f Family) (Algorithm, error) {
-		h, err := HashByOID(hashOID)
-		if err != nil {
-			return 0, err
-		}
-		for _, e := range algorithms {
-			if e.family == f && e.hash == h && e.oid != OIDRSAPSS {
-				return e.alg, nil
-			}
-		}
-		return 0, ErrAlgorithm
-	}
-	switch signAlgo {
-	case OIDRSAEncryption:
-		return want(RSA)
-	case OIDECPublicKey:
-		return want(ECDSA)
-	}
-	for _, e := range algorithms {
-		if e.oid != signAlgo {
-			continue
-		}
-		if hashOID != "" && hashOID != HashOID(e.hash) {
-			return 0, fmt.Errorf("%s with digest %q: %w", e.name, hashOID, ErrAlgorithm)
-		}
-		return e.alg, nil
-	}
-	return 0, fmt.Errorf("signature algorithm %q: %w", signAlgo, ErrAlgorithm)
-}
-
-// Verify checks sig over digest. ECDSA signatures are DER SEQUENCE{r,s}. For
-// Ed25519 digest is the message itself. The error says only that the signature
-// does not verify, or that key and algorithm do not fit.
-func Verify(pub crypto.PublicKey, alg Algorithm, digest, sig []byte) error {
-	if !alg.Valid() {
-		return ErrAlgorithm
-	}
-	var ok bool
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		if alg.Family() != ECDSA || len(digest) != alg.Hash().Size() {
-			return fmt.Errorf("%s with an EC key: %w", alg, ErrAlgorithm)
-		}
-		ok = ecdsa.VerifyASN1(k, digest, sig)
-	case *rsa.PublicKey:
-		if alg.Family() != RSA || len(digest) != alg.Hash().Size() {
-			return fmt.Errorf("%s with an RSA key: %w", alg, ErrAlgorithm)
-		}
-		if alg.PSS() {
-			ok = rsa.VerifyPSS(k, alg.Hash(), digest, sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
-		} else {
-			ok = rsa.VerifyPKCS1v15(k, alg.Hash(), digest, sig) == nil
-		}
-	case ed25519.PublicKey:
-		if alg != Ed25519 {
-			return fmt.Errorf("%s with an Ed25519 key: %w", alg, ErrAlgorithm)
-		}
-		ok = ed25519.Verify(k, digest, sig)
-	default:
-		return fmt.Errorf("key of type %T: %w", pub, ErrAlgorithm)
-	}
-	if !ok {
-		return ErrSignature
-	}
-	return nil
-}
-
-// ErrSignature says that a signature does not verify.
-var ErrSignature = errors.New("signature does not verify")
-
-// SignerOpts returns what crypto.Signer.Sign needs to make a signature of a.
-func (a Algorithm) SignerOpts() crypto.SignerOpts {
-	switch {
-	case a.PSS():
-		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: a.Hash()}
-	case a == Ed25519:
-		return crypto.Hash(0)
-	}
-	return a.Hash()
 }
 
 // KeyType is a kind of key with its size or curve, written as in configuration.
@@ -319,33 +169,6 @@ func ParseKeyType(s string) (KeyType, error) {
 		return "", fmt.Errorf("key type %q (use P-256, P-384, P-521, RSA-3072, RSA-4096 or Ed25519): %w", s, ErrAlgorithm)
 	}
 	return k, nil
-}
-
-// KeyTypeOf returns the type of a public key, or ErrAlgorithm if it is not one
-// that may be used for a new certificate.
-func KeyTypeOf(pub crypto.PublicKey) (KeyType, error) {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return P256, nil
-		case elliptic.P384():
-			return P384, nil
-		case elliptic.P521():
-			return P521, nil
-		}
-	case *rsa.PublicKey:
-		switch k.N.BitLen() {
-		case 3072:
-			return RSA3072, nil
-		case 4096:
-			return RSA4096, nil
-		}
-		return "", fmt.Errorf("RSA key of %d bits: %w", k.N.BitLen(), ErrAlgorithm)
-	case ed25519.PublicKey:
-		return KeyEd25519, nil
-	}
-	return "", fmt.Errorf("key of type %T: %w", pub, ErrAlgorithm)
 }
 
 // Algorithms lists what a key of this type may sign with, the preferred first.

@@ -1,3 +1,5 @@
+//go:build !assemble
+
 package signing
 
 import (
@@ -100,15 +102,6 @@ func (s Signed) Open(domain string, pub crypto.PublicKey) ([]byte, error) {
 	return s.Payload, nil
 }
 
-// Domain is SHA-256(domain ‖ 0x00 ‖ data): what is signed for a domain.
-func Domain(domain string, data []byte) [32]byte {
-	h := sha256.New()
-	h.Write([]byte(domain))
-	h.Write([]byte{0})
-	h.Write(data)
-	return [32]byte(h.Sum(nil))
-}
-
 // Domains of the records below.
 const (
 	DomainKeyRecord = "countersign-key-record-v1"
@@ -127,7 +120,7 @@ type KeyRecord struct {
 	SPKI       []byte    `json:"spki"` // DER SubjectPublicKeyInfo
 	Mechanism  string    `json:"mechanism"`
 	SCAL       int       `json:"scal"`
-	Keystore   string    `json:"keystore"` // what holds the key, e.g. "soft", "pkcs11"
+	Keystore   string    `json:"keystore"` // what holds the key: "soft", "pkcs11", "pkcs11-software"
 	Made       time.Time `json:"made"`
 }
 

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"strings"
 	"sync"
@@ -29,4 +30,13 @@ func Words(digest []byte) [6]string {
 		out[i] = list[bits>>(54-10*i)&0x3ff]
 	}
 	return out
+}
+
+// Domain is SHA-256(domain ‖ 0x00 ‖ data): what is signed for a domain.
+func Domain(domain string, data []byte) [32]byte {
+	h := sha256.New()
+	h.Write([]byte(domain))
+	h.Write([]byte{0})
+	h.Write(data)
+	return [32]byte(h.Sum(nil))
 }

@@ -54,15 +54,16 @@ func lookAtTree(t *testing.T) {
 }
 
 func TestHousePlanIsKept(t *testing.T) {
+	t.Attr("control", "D15")
 	check(t, depcheck.House(), runtime.GOOS, runtime.GOARCH, "./...")
 }
 
 func TestHousePlanIsKeptInTheBrowser(t *testing.T) {
-	patterns := []string{"./ades/...", "./signing"}
-	if _, err := os.Stat(filepath.Join(root, "cmd/countersign-wasm")); err == nil {
-		patterns = append(patterns, "./cmd/countersign-wasm")
-	}
-	check(t, depcheck.Browser(), "js", "wasm", patterns...)
+	check(t, depcheck.Browser(), "js", "wasm", "./ades/...", "./signing", "./cmd/countersign-wasm/...")
+}
+
+func TestAssemblingProgramStaysSmall(t *testing.T) {
+	check(t, depcheck.Assembling(), "js", "wasm", "-tags=assemble", "./cmd/countersign-wasm")
 }
 
 // The plan and the tree know each other: a rule for a package that has gone is
