@@ -29,6 +29,9 @@ var (
 	ErrExists = errors.New("a key of that name exists")
 	// ErrClosed says that the handle or store was closed.
 	ErrClosed = errors.New("keystore closed")
+	// ErrUnavailable says that the module does not answer: it was removed, or the
+	// way to it is cut. It comes back without a restart of this process.
+	ErrUnavailable = errors.New("the keystore's module does not answer")
 )
 
 // WrappedKey is a signer's key outside the module: nobody but the module that
@@ -92,4 +95,22 @@ type Capabilities struct {
 	RefusesTamper  bool              `json:"refusesTamper"`  // a changed blob was refused
 	NonExtractable bool              `json:"nonExtractable"` // private keys cannot be read from the module
 	Findings       []string          `json:"findings"`       // in words, for operators and auditors
+	Checks         []Check           `json:"checks,omitempty"`
+}
+
+// Keystore is what key records call the module: the driver's name, with
+// "-software" behind it when PKCS#11 leads to no hardware. A qualified certificate
+// is refused to a key that is in no device, whatever the driver.
+func (c Capabilities) Keystore() string {
+	if c.Driver == "pkcs11" && !c.Hardware {
+		return c.Driver + "-software"
+	}
+	return c.Driver
+}
+
+// Check is one thing that a probe tried.
+type Check struct {
+	Name  string `json:"name"` // what was to be shown, as a short sentence
+	OK    bool   `json:"ok"`
+	Words string `json:"words,omitempty"` // what the module answered
 }

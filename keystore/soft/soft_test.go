@@ -279,6 +279,7 @@ func TestResealChangesThePassphrase(t *testing.T) {
 }
 
 func TestNothingSecretIsOnDiskInTheClear(t *testing.T) {
+	t.Attr("control", "D35")
 	dir := filepath.Join(t.TempDir(), "keys")
 	s := open(t, dir, machineKey)
 	if _, err := s.NewService(t.Context(), "a-service-name", signing.P256); err != nil {
