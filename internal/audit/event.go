@@ -92,19 +92,37 @@ func encode(e Event, at time.Time) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	b, err := marshal(leaf{
+	b := leaf{
 		Actor: e.Actor, At: at.Format(leafTime), Data: data, ID: store.NewID(),
 		Outcome: e.Outcome, SID: e.SID, Subject: e.Subject, Type: e.Type,
-	})
+	}.encode()
 	switch {
-	case err != nil:
-		return nil, err
 	case len(b) > maxLeaf:
 		return nil, fmt.Errorf("the event has %d bytes, more than %d", len(b), maxLeaf)
 	case bytes.IndexByte(b, 0) >= 0 || bytes.Contains(b, []byte(`\u0000`)):
 		return nil, errors.New("the event has a zero character") // PostgreSQL has no TEXT with it
 	}
 	return b, nil
+}
+
+// encode is marshal for a leaf, several times as fast.
+func (f leaf) encode() []byte {
+	b := make([]byte, 0, 256+len(f.Data)+len(f.Actor)+len(f.Subject))
+	b = appendString(append(b, `{"actor":`...), f.Actor)
+	b = appendString(append(b, `,"at":`...), f.At)
+	if len(f.Data) > 0 {
+		b = append(append(b, `,"data":`...), f.Data...)
+	}
+	b = appendString(append(b, `,"id":`...), f.ID)
+	b = appendString(append(b, `,"outcome":`...), f.Outcome)
+	if f.SID != "" {
+		b = appendString(append(b, `,"sid":`...), f.SID)
+	}
+	if f.Subject != "" {
+		b = appendString(append(b, `,"subject":`...), f.Subject)
+	}
+	b = appendString(append(b, `,"type":`...), f.Type)
+	return append(b, '}')
 }
 
 // canonical is v as JSON with sorted members.
@@ -115,6 +133,9 @@ func canonical(v any) (json.RawMessage, error) {
 	b, err := marshal(v)
 	if err != nil {
 		return nil, err
+	}
+	if ordered(b) {
+		return b, nil
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()

@@ -45,6 +45,7 @@ func unlock(t *testing.T, db *store.DB) {
 }
 
 func TestRowsOfTheLogCannotBeChangedOrDeleted(t *testing.T) {
+	t.Attr("control", "E03")
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		fill(t, open(t, db), 3)
 		for _, query := range []string{`UPDATE audit_entry SET outcome = 'x'`, `DELETE FROM audit_entry`, `DELETE FROM audit_entry WHERE pos = 1`} {
@@ -151,6 +152,7 @@ func empty(t *testing.T, db *store.DB) {
 // Somebody who owns database and key can make another log that is in itself
 // right. Who kept a checkpoint of the first one sees it.
 func TestKeptCheckpointShowsCutAndFork(t *testing.T) {
+	t.Attr("control", "E03")
 	t.Attr("control", "E08")
 	for _, c := range []struct {
 		name, want string
@@ -260,6 +262,7 @@ func TestBundleVerifiesOfflineAndBreaksWhenTouched(t *testing.T) {
 
 // A row that was changed is not exported as if it were proven.
 func TestBundleOfAChangedEventIsRefused(t *testing.T) {
+	t.Attr("control", "E03")
 	db := storetest.SQLite(t)
 	l := open(t, db)
 	fill(t, l, 20)

@@ -5,6 +5,7 @@ package httpd
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -60,14 +61,14 @@ func New(c Config) *Router {
 		c.MethodNotAllowed = http.HandlerFunc(methodNotAllowed)
 	}
 	// No redirects to a cleaned path: they lose the body of a POST.
-	t := &table{router: mux.NewRouter().SkipClean(true), routes: map[string]bool{}}
+	t := &table{router: mux.NewRouter().SkipClean(true), routes: map[string]bool{}, fixed: map[string]map[string]http.Handler{}}
 	if c.Elsewhere == nil {
 		c.Elsewhere = func(h http.Handler) http.Handler { return h }
 	}
 	t.router.NotFoundHandler = c.Elsewhere(c.NotFound)
 	t.router.MethodNotAllowedHandler = c.Elsewhere(t.allow(c.MethodNotAllowed))
 	r := &Router{branch: branch{table: t}}
-	r.handler = web.Wrap(t.router, c.Web)
+	r.handler = web.Wrap(t, c.Web)
 	return r
 }
 
@@ -89,6 +90,33 @@ type table struct {
 	router  *mux.Router
 	routes  map[string]bool
 	methods []string
+	// fixed are the routes without variables that no route before them takes, by path
+	// and method: most requests need not be held against one pattern after the other.
+	fixed map[string]map[string]http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (t *table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := t.fixed[r.URL.Path][r.Method]; h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	t.router.ServeHTTP(w, r)
+}
+
+// fix notes a route without variables before the router gets it.
+func (t *table) fix(method, pattern string, h http.Handler) {
+	if strings.ContainsAny(pattern, "{}") || t.fixed[pattern][method] != nil {
+		return
+	}
+	var match mux.RouteMatch
+	if t.router.Match(&http.Request{Method: method, URL: &url.URL{Path: pattern}}, &match) && match.MatchErr == nil {
+		return // by a pattern with variables that was mounted before
+	}
+	if t.fixed[pattern] == nil {
+		t.fixed[pattern] = map[string]http.Handler{}
+	}
+	t.fixed[pattern][method] = h
 }
 
 // branch is a Mux with middlewares of its own.
@@ -117,7 +145,11 @@ func (b *branch) Handle(method, pattern string, h http.Handler) {
 			t.methods = append(t.methods, m)
 		}
 	}
-	r := t.router.Handle(gorilla(pattern), named(pattern, h)).Methods(methods...)
+	h = named(pattern, h)
+	for _, m := range methods {
+		t.fix(m, pattern, h)
+	}
+	r := t.router.Handle(gorilla(pattern), h).Methods(methods...)
 	if err := r.GetError(); err != nil {
 		panic(fmt.Sprintf("httpd: cannot mount %q: %v", route, err))
 	}

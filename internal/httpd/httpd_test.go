@@ -64,6 +64,24 @@ func TestHandlersGetTheirVariables(t *testing.T) {
 	}
 }
 
+// TestFirstRouteWins also where the later one has no variables.
+func TestFirstRouteWins(t *testing.T) {
+	r := httpd.New(httpd.Config{})
+	r.HandleFunc("POST", "/b/first", say("none"))
+	r.HandleFunc("POST", "/b/{name}", say("name"))
+	r.HandleFunc("POST", "/b/later", say("none"))
+	r.HandleFunc("GET", "/b/later", say("none"))
+	for target, want := range map[string]string{
+		"POST /b/first": "none=;", "POST /b/other": "name=other;", "POST /b/later": "name=later;", "GET /b/later": "none=;", "HEAD /b/later": "none=;",
+		"POST /b/fi%72st": "none=;",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		if w := serve(r, method, path); w.Body.String() != want {
+			t.Errorf("%s: %d %s, want %s", target, w.Code, w.Body, want)
+		}
+	}
+}
+
 func TestWrongMethodIsToldTheRightOnes(t *testing.T) {
 	r := routed(httpd.Config{})
 	for _, c := range []struct{ method, path, allow string }{

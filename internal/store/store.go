@@ -126,10 +126,14 @@ func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 	return db.read.QueryContext(ctx, query, args...)
 }
 
-// QueryRow is [DB.Query] for one row.
+// QueryRow is [DB.Query] for one row. On SQLite it is not interrupted when ctx ends:
+// to watch for that takes longer than most reads.
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	if err := outside(ctx); err != nil {
+	if err := errors.Join(outside(ctx), context.Cause(ctx)); err != nil {
 		return failedRow(ctx, err)
+	}
+	if s := db.read.Stats(); db.engine == SQLite && s.InUse < s.MaxOpenConnections { // else it waits for a connection
+		ctx = context.WithoutCancel(ctx)
 	}
 	return db.read.QueryRowContext(ctx, query, args...)
 }

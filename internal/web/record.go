@@ -114,11 +114,11 @@ func (rec *record) write(ctx context.Context, c Config, r *http.Request, a *answ
 		})
 	}
 	// The query is left out: it may have tokens.
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 16),
 		slog.String("server", c.Name), slog.String("request_id", rec.id), slog.String("client_addr", addrText(rec.client)),
 		slog.String("method", r.Method), slog.String("route", rec.route), slog.Int("status", status),
 		slog.Int64("bytes", a.bytes), slog.Duration("took", took),
-	}
+	)
 	if rec.route == "" {
 		attrs = append(attrs, slog.String("path", shorten(r.URL.Path)))
 	}

@@ -26,7 +26,8 @@ type SocketConfig struct {
 	// 0660 and its users in UIDs.
 	Mode fs.FileMode
 	// UIDs are the users whose processes may connect; empty is only the user of
-	// this process. The kernel is asked, whatever the mode of the file.
+	// this process, and root, who can become it anyway. The kernel is asked, whatever
+	// the mode of the file.
 	UIDs []uint32
 	Log  *slog.Logger
 }
@@ -38,23 +39,38 @@ func ListenUnix(ctx context.Context, c SocketConfig) (net.Listener, error) {
 		c.Mode = 0o600
 	}
 	if len(c.UIDs) == 0 {
-		c.UIDs = []uint32{uint32(os.Getuid())} //nolint:gosec // not negative where there are Unix sockets
+		c.UIDs = []uint32{uint32(os.Getuid()), 0} //nolint:gosec // not negative where there are Unix sockets
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := removeStale(ctx, c.Path); err != nil {
+	l, err := listen(ctx, c)
+	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", c.Path, err)
+	}
+	return &socket{Listener: l, config: c}, nil
+}
+
+// listen replaces a stale socket by a new one. Two processes that start at the same
+// time take turns, or the second could remove what the first has just begun to serve.
+func listen(ctx context.Context, c SocketConfig) (net.Listener, error) {
+	turn, err := takeTurn(ctx, c.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.Close() // and with it the lock
+	if err := removeStale(ctx, c.Path); err != nil {
+		return nil, err
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "unix", c.Path)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", c.Path, err)
+		return nil, err
 	}
 	if err := os.Chmod(c.Path, c.Mode); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s: %w", c.Path, err), l.Close())
+		return nil, errors.Join(err, l.Close())
 	}
-	return &socket{Listener: l, config: c}, nil
+	return l, nil
 }
 
 func removeStale(ctx context.Context, path string) error {

@@ -29,6 +29,9 @@ type Config struct {
 	// Secure says that browsers reach this server by https, directly or through a
 	// proxy: they are told to use nothing else from then on.
 	Secure bool
+	// Local says that no browser reaches this server, for it is behind a socket of
+	// this machine's: it sends no headers that are for browsers.
+	Local bool
 	// Proxies are the addresses whose X-Forwarded-For and X-Request-Id are believed.
 	Proxies []netip.Prefix
 	// MaxBody is the largest body in bytes; 0 is DefaultMaxBody, -1 is no bound.
@@ -104,18 +107,29 @@ func errTooLarge(limit int64) *fault.Error {
 // headers sets what a browser must not guess. Handlers of pages replace the
 // Content-Security-Policy by one that lets in what their page needs.
 func headers(h http.Handler, c Config) http.Handler {
+	type header struct {
+		name  string // in canonical form
+		value []string
+	}
+	var list []header
+	add := func(name, value string) { list = append(list, header{http.CanonicalHeaderKey(name), []string{value}}) }
+	add("Cache-Control", "no-store")
+	if !c.Local {
+		add("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+		add("X-Content-Type-Options", "nosniff")
+		add("X-Frame-Options", "DENY")
+		add("Referrer-Policy", "no-referrer")
+		add("Cross-Origin-Opener-Policy", "same-origin")
+		add("Cross-Origin-Resource-Policy", "same-origin")
+		add("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	}
+	if c.Secure {
+		add("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
-		head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
-		head.Set("X-Content-Type-Options", "nosniff")
-		head.Set("X-Frame-Options", "DENY")
-		head.Set("Referrer-Policy", "no-referrer")
-		head.Set("Cross-Origin-Opener-Policy", "same-origin")
-		head.Set("Cross-Origin-Resource-Policy", "same-origin")
-		head.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-		head.Set("Cache-Control", "no-store")
-		if c.Secure {
-			head.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+		for _, one := range list {
+			head[one.name] = one.value // shared: Set puts another in its place, Add copies
 		}
 		h.ServeHTTP(w, r)
 	})

@@ -123,6 +123,26 @@ func TestPanicAfterTheAnswerBeganCutsTheConnection(t *testing.T) {
 	}
 }
 
+// TestSocketsGetNoHeadersForBrowsers and answers do not share what they add to them.
+func TestSocketsGetNoHeadersForBrowsers(t *testing.T) {
+	h := web.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Cache-Control", "max-age=1")
+		_, _ = w.Write([]byte("x"))
+	}), web.Config{Local: true})
+	for range 2 {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+		if got := w.Header().Values("Cache-Control"); len(got) != 2 {
+			t.Errorf("Cache-Control: %q", got)
+		}
+		for _, name := range []string{"Content-Security-Policy", "X-Frame-Options", "Permissions-Policy", "Strict-Transport-Security"} {
+			if w.Header().Get(name) != "" {
+				t.Errorf("%s is sent to a socket", name)
+			}
+		}
+	}
+}
+
 func TestSecurityHeadersAreOnEveryAnswer(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		h, _ := wrap(func(w http.ResponseWriter, r *http.Request) {
