@@ -23,6 +23,12 @@ demo: export COUNTERSIGN_DEMO_FILE = $(FILE)
 demo: export COUNTERSIGN_DEMO_OUT  = $(OUT)
 demo: export COUNTERSIGN_DEMO_NAME = $(NAME)
 demo: export COUNTERSIGN_DEMO_KEEP = $(KEEP)
+demo: export COUNTERSIGN_DEMO_PEER = $(PEER)
+demo: export COUNTERSIGN_DEMO_HSM  = $(HSM)
+
+# What is measured and handed out is compressed as well as can be; tests want axe-core.
+bench: BEST = 1
+test: TESTS = 1
 
 # Tests run in the folders of their packages: they get absolute names, and only
 # of what is there.
@@ -31,26 +37,32 @@ DATA    = $(foreach d,CORPUS FEATURES CONTROLS ORACLES,$(call present,$(d)))
 WITH_DATA = env -u CORPUS -u FEATURES -u CONTROLS -u ORACLES $(DATA)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench features controls corpus interop chaos fuzz clean
+.PHONY: help assets build hsm demo test lint bench features controls corpus interop chaos fuzz deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
-build: ## bin/countersign and bin/countersign-sam, without cgo
+assets: ## what browsers load: TypeScript, WebAssembly, the PDF viewer; BEST=1 small
+	@$(GO) run ./tools/assets -go "$(GO)" -cache "$(CACHE)" $(if $(BEST),-best) $(if $(TESTS),-tests)
+
+build: assets ## bin/countersign and bin/countersign-sam, without cgo
 	@GO="$(GO)" tools/build bin '$(LDFLAGS)'
 
-demo: build ## sign a PDF on this machine, everything included; FILE= OUT= NAME= KEEP=1
+hsm: assets ## bin/countersign-sam-hsm, with cgo, for keys in a PKCS#11 module
+	@GO="$(GO)" tools/build-hsm bin '$(LDFLAGS)'
+
+demo: build $(if $(HSM),hsm) ## sign a PDF on this machine, everything included; FILE= OUT= NAME= KEEP=1 HSM=1 PEER=1
 	@exec bin/countersign demo
 
-test: ## the whole suite, with the race detector; installs what it needs
-	@tools/need gcc:gcc /usr/include/grp.h:libc6-dev softhsm2-util:softhsm2 initdb:postgresql pdfsig:poppler-utils qpdf:qpdf openssl:openssl
+test: assets ## the whole suite, with the race detector; installs what it needs
+	@tools/need gcc:gcc /usr/include/grp.h:libc6-dev softhsm2-util:softhsm2 p11-kit:p11-kit '/usr/lib/*/pkcs11/p11-kit-client.so:p11-kit-modules' initdb:postgresql pdfsig:poppler-utils qpdf:qpdf openssl:openssl chromium:chromium
 	@tools/data CORPUS="$(CORPUS)" FEATURES="$(FEATURES)" CONTROLS="$(CONTROLS)"
 	@$(WITH_DATA) tools/suite "$(ORACLES)" "$(CACHE)" $(GO) run ./cmd/internal/ci test -race -vet=off -count=1 -timeout 18m ./...
 
-lint: ## linters, dependency rules, known vulnerabilities, go.mod and formatting
+lint: assets ## linters, dependency rules, known vulnerabilities, go.mod and formatting
 	@tools/lint "$(CACHE)" "$(VULNDB)" $(GOLANGCI_LINT_VERSION) $(GOVULNCHECK_VERSION)
 
-bench: ## benchmarks, each beside its baseline; bench.json
+bench: assets ## benchmarks, each beside its baseline; bench.json
 	@$(GO) run ./cmd/internal/ci bench bench.json ./...
 
 features: ## rows of features.tsv that the last runs prove; features.json
@@ -72,5 +84,8 @@ chaos: ## kill module and gateway under load for CHAOSTIME; chaos.json
 fuzz: ## every fuzz target for FUZZTIME
 	@GO="$(GO)" tools/fuzz $(FUZZTIME)
 
+deb: ## the Debian package, in dist/
+	@GO="$(GO)" deploy/build-deb dist
+
 clean: ## what make made, the demo's state included
-	@rm -rf bin .demo .test bench.json features.json controls.json corpus.json interop.json chaos.json
+	@rm -rf bin dist .demo .test bench.json features.json controls.json corpus.json interop.json chaos.json

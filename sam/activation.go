@@ -66,38 +66,73 @@ func (m *Module) Sign(ctx context.Context, req samapi.SignRequest) (samapi.SignR
 	return samapi.SignResult{Signatures: signatures}, nil
 }
 
-// authorise makes every check and spends the hashes.
+// authorise makes every check and spends the hashes, in one transaction: what is
+// checked is what is there when they are spent.
 func (m *Module) authorise(ctx context.Context, req samapi.SignRequest) (*activation, error) {
 	now, err := m.clock.read()
 	if err != nil {
 		return nil, err
 	}
-	r, err := m.requestByID(ctx, m.db, req.SID, now)
+	m.prepare(ctx, req, now)
+	var (
+		a    *activation
+		seen []version
+	)
+	err = m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		a = &activation{keys: m.activate.keys, m: m, batch: store.NewID(), alg: req.Algorithm}
+		device, err := a.check(ctx, tx, req, now)
+		if err != nil {
+			return err
+		}
+		seen = []version{{a.cred.record(), a.cred.Version}, {device.record(), device.Version}}
+		return a.spend(ctx, tx, req, now)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkApproved(ctx, r, req, now); err != nil {
-		return nil, err
-	}
-	c, err := m.credentialByID(ctx, m.db, r.sad.Credential)
-	if err != nil {
-		return nil, err
-	}
-	h, err := m.checkLinked(ctx, r, c, now)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.checkStatus(h, req.OCSP, now); err != nil {
-		return nil, err
-	}
-	if err := checkWanted(r, c, req); err != nil {
-		return nil, err
-	}
-	a := &activation{keys: m.activate.keys, m: m, batch: store.NewID(), req: r, cred: c, holder: h, alg: req.Algorithm}
-	if err := a.spend(ctx, req, now); err != nil {
-		return nil, err
-	}
+	m.seenAll(seen)
 	return a, nil
+}
+
+// prepare parses the certificate and verifies the OCSP response before the
+// transaction, which then finds both in memory: it must not be long. It decides
+// nothing.
+func (m *Module) prepare(ctx context.Context, req samapi.SignRequest, now time.Time) {
+	var c *credential
+	if known, ok := m.memory.credentials.get(req.Credential); ok {
+		c = &known.cred
+	} else {
+		var err error
+		if c, err = m.credentialByID(ctx, m.db, req.Credential); err != nil {
+			return // the transaction says what is wrong
+		}
+	}
+	if h, err := m.holder(c); err == nil {
+		_, _ = m.status(req.OCSP, h, now) // see above
+	}
+}
+
+// check makes every check but those of the single hashes.
+func (a *activation) check(ctx context.Context, tx *store.Tx, req samapi.SignRequest, now time.Time) (*authenticator, error) {
+	m := a.m
+	var err error
+	if a.req, err = m.requestByID(ctx, tx, req.SID, now); err != nil {
+		return nil, err
+	}
+	if err := m.checkApproved(ctx, a.req, req, now); err != nil {
+		return nil, err
+	}
+	if a.cred, err = m.credentialByID(ctx, tx, a.req.sad.Credential); err != nil {
+		return nil, err
+	}
+	device, err := a.checkLinked(ctx, tx, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.checkStatus(a.holder, req.OCSP, now); err != nil {
+		return nil, err
+	}
+	return device, checkWanted(a.req, a.cred, req)
 }
 
 // checkApproved checks that the SAD is approved, by the module's own word, for this
@@ -132,7 +167,8 @@ func errSpent() error {
 }
 
 // checkLinked holds SAD, key, certificate and device together as they are now.
-func (m *Module) checkLinked(ctx context.Context, r *request, c *credential, now time.Time) (*holder, error) {
+func (a *activation) checkLinked(ctx context.Context, tx *store.Tx, now time.Time) (*authenticator, error) {
+	m, r, c := a.m, a.req, a.cred
 	if err := usable(c); err != nil {
 		return nil, err
 	}
@@ -140,21 +176,20 @@ func (m *Module) checkLinked(ctx context.Context, r *request, c *credential, now
 	if !bytes.Equal(key[:], r.sad.Key) || c.CertHash != hex.EncodeToString(r.sad.Cert) {
 		return nil, fault.New(fault.Forbidden, "the approval is for another key or certificate").WithCode(samapi.CodeSADInvalid)
 	}
-	a, err := m.authenticatorByID(ctx, m.db, r.approval.Authenticator)
+	device, err := m.authenticatorByID(ctx, tx, r.approval.Authenticator)
 	if err != nil {
 		return nil, err
 	}
-	if err := mayApprove(a, c, r); err != nil {
+	if err := mayApprove(device, c, r); err != nil {
 		return nil, err
 	}
-	h, err := m.holder(c)
-	if err != nil {
+	if a.holder, err = m.holder(c); err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(h.leaf.RawSubjectPublicKeyInfo, c.SPKI) {
+	if !bytes.Equal(a.holder.leaf.RawSubjectPublicKeyInfo, c.SPKI) {
 		return nil, tampered(c.record(), "its certificate is for another key")
 	}
-	return h, h.validAt(now)
+	return device, a.holder.validAt(now)
 }
 
 // checkWanted checks algorithm, number and lengths of the hashes.
@@ -205,38 +240,27 @@ func pick(r *request, spent string, hashes [][]byte) (positions []int, now strin
 	return positions, string(flags), nil
 }
 
-// spend is the first transaction: the hashes are spent and that is recorded, or
-// neither. What was read before is compared again where it could have changed.
-func (a *activation) spend(ctx context.Context, req samapi.SignRequest, now time.Time) error {
-	return a.m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		var spent string
-		if err := tx.QueryRow(ctx, `SELECT spent FROM sam_request WHERE sid = $1`, a.req.SID).Scan(&spent); err != nil {
-			return fmt.Errorf("spend: %w", err)
-		}
-		if len(spent) != len(a.req.sad.Documents) {
-			return tampered(a.req.record(), "its count of spent hashes is unreadable")
-		}
-		positions, next, err := pick(a.req, spent, req.Hashes)
-		if err != nil {
-			return err
-		}
-		a.positions = positions
-		state := samapi.Approved
-		if !strings.Contains(next, "0") {
-			state = samapi.Spent
-		}
-		n, err := tx.Exec(ctx, `UPDATE sam_request SET spent = $1, state = $2 WHERE sid = $3 AND state = $4 AND spent = $5
-			AND EXISTS (SELECT 1 FROM sam_credential c WHERE c.id = $6 AND c.version = $7)
-			AND EXISTS (SELECT 1 FROM sam_authenticator d WHERE d.id = $8 AND d.state = $9)`,
-			next, state, a.req.SID, samapi.Approved, spent, a.cred.ID, a.cred.Version, a.req.approval.Authenticator, stateActive)
-		if err != nil {
-			return fmt.Errorf("spend: %w", err)
-		}
-		if n != 1 {
-			return fault.New(fault.Conflict, "the credential, its device or the approval changed at the same moment; nothing was signed").WithCode(samapi.CodeSADInvalid)
-		}
-		return a.record(ctx, tx, now)
-	})
+// spend is the end of the first transaction: the hashes are spent and that is
+// recorded, or neither.
+func (a *activation) spend(ctx context.Context, tx *store.Tx, req samapi.SignRequest, now time.Time) error {
+	positions, next, err := pick(a.req, a.req.spent, req.Hashes)
+	if err != nil {
+		return err
+	}
+	a.positions = positions
+	state := samapi.Approved
+	if !strings.Contains(next, "0") {
+		state = samapi.Spent
+	}
+	n, err := tx.Exec(ctx, `UPDATE sam_request SET spent = $1, state = $2 WHERE sid = $3 AND state = $4 AND spent = $5`,
+		next, state, a.req.SID, samapi.Approved, a.req.spent)
+	if err != nil {
+		return fmt.Errorf("spend: %w", err)
+	}
+	if n != 1 {
+		return fault.New(fault.Conflict, "the approval changed at the same moment; nothing was signed").WithCode(samapi.CodeSADInvalid)
+	}
+	return a.record(ctx, tx, now)
 }
 
 // record stores the batch and the event of the first transaction.
@@ -311,7 +335,7 @@ func (a *activation) keep(ctx context.Context, signatures [][]byte) error {
 	if err != nil {
 		return err
 	}
-	return a.m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return a.m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = $2, ended = $3 WHERE id = $4 AND state = $5`,
 			batchSigned, string(text), store.Micros(a.m.clock.now()), a.batch, batchSpent)
 		if err != nil {

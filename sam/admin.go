@@ -39,7 +39,7 @@ func (m *Module) RegisterAuthority(ctx context.Context, name string, spki []byte
 		return samapi.Authority{}, err
 	}
 	a := authority{Key: id, Name: name, SPKI: spki, State: stateActive, Added: now, Version: 1}
-	err = m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		mac, err := m.mac(ctx, macAuthority, &a)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func (a *authority) view() samapi.Authority {
 
 // RevokeAuthority ends the obedience to a registration authority's key.
 func (m *Module) RevokeAuthority(ctx context.Context, key string) error {
-	return m.alarm(ctx, m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return m.alarm(ctx, m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		a, err := m.authorityByKey(ctx, tx, key)
 		if err != nil {
 			return err
@@ -131,6 +131,7 @@ func (m *Module) Devices(ctx context.Context, signer string) ([]samapi.Device, e
 
 // list reads records, checked one by one; the first that is not right ends it.
 func list[T any](ctx context.Context, m *Module, query string, scan func(context.Context, store.Querier, scanner) (*T, error), args ...any) ([]*T, error) {
+	ctx = m.reading(ctx)
 	rows, err := m.db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (m *Module) Status(ctx context.Context) (samapi.Status, error) {
 			return s, err
 		}
 	}
-	burned, err := m.strings(ctx, `SELECT positions FROM sam_batch WHERE state = $1`, batchBurned)
+	burned, err := m.strings(ctx, `SELECT positions FROM sam_batch WHERE `+openBatch+` AND state = $1`, batchBurned)
 	if err != nil {
 		return s, fmt.Errorf("count burned hashes: %w", err)
 	}
@@ -235,7 +236,7 @@ func (m *Module) rewrap(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	old := c.KEK
-	return true, m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return true, m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		next := *c
 		next.blob, next.KEK = key.Blob, key.KEK
 		if err := m.updateCredential(ctx, tx, &next); err != nil {
@@ -297,12 +298,11 @@ func (m *Module) Verify(ctx context.Context) (samapi.Verification, error) {
 	c := &checker{m: m, v: &v, newest: newest}
 	for _, err := range []error{
 		check(ctx, c, `SELECT key_id FROM sam_authority`, m.authorityByKey, func(a *authority) (string, int64) { return a.record(), a.Version }),
-		check(ctx, c, `SELECT issuer FROM sam_gateway`, func(ctx context.Context, _ store.Querier, id string) (*gateway, error) {
-			return m.gatewayByIssuer(ctx, id)
-		}, func(g *gateway) (string, int64) { return g.record(), g.Version }),
+		check(ctx, c, `SELECT issuer FROM sam_gateway`, m.gatewayByIssuer, func(g *gateway) (string, int64) { return g.record(), g.Version }),
 		check(ctx, c, `SELECT id FROM sam_signer`, m.signerByID, func(s *signer) (string, int64) { return s.record(), s.Version }),
 		check(ctx, c, `SELECT id FROM sam_authenticator`, m.authenticatorByID, func(a *authenticator) (string, int64) { return a.record(), a.Version }),
 		check(ctx, c, `SELECT id FROM sam_credential`, m.credentialByID, func(a *credential) (string, int64) { return a.record(), a.Version }),
+		check(ctx, c, `SELECT id FROM sam_block`, m.storedBlock, func(b *block) (string, int64) { return b.record(), b.Version }),
 	} {
 		if err != nil {
 			return v, err
@@ -332,7 +332,7 @@ func (m *Module) logged(ctx context.Context) (map[string]int64, error) {
 	newest := map[string]int64{}
 	for _, kind := range []string{
 		eventAuthorityAdded, eventAuthorityRevoked, eventGatewaySet, eventSignerRegistered, eventDeviceEnrolled,
-		eventDeviceRevoked, eventKeyAssigned, eventCertificateBound, eventSuspended, eventResumed, eventKeyDestroyed, eventKeyRewrapped,
+		eventClientBackOff, eventClientBlocked, eventClientUnblocked, eventDeviceRevoked, eventKeyAssigned, eventCertificateBound, eventSuspended, eventResumed, eventKeyDestroyed, eventKeyRewrapped,
 	} {
 		all, err := m.audit.Records(ctx, audit.Filter{Type: kind})
 		if err != nil {

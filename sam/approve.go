@@ -1,6 +1,7 @@
 package sam
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/sha256"
@@ -16,6 +17,7 @@ import (
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/sam/sad"
 	"github.com/countersign/countersign/sam/samapi"
+	"github.com/countersign/countersign/signing"
 )
 
 // Limits of one request's approval.
@@ -40,58 +42,162 @@ type evidence struct {
 // statement is a device's own word about an approval.
 type statement struct {
 	Wysiwys int `json:"wysiwys"` // 2: it recomputed every digest from the documents
+	// Signed is there if the device put its key under it.
+	Signed *samapi.SignedStatement `json:"signed,omitempty"`
 }
 
 // Approve takes a signer's yes: the device's signature over exactly the bytes of
 // the SAD, the number of the other screen and, for a device key, the PIN. It
 // returns the request's new state.
 func (m *Module) Approve(ctx context.Context, sid string, yes samapi.Approval) (string, error) {
+	d, err := m.Decide(ctx, sid, "", yes)
+	return d.State, err
+}
+
+// Decide is Approve for a device that may also be the browser that started the
+// request: with that browser's view token it learns where the browser goes, as
+// Return would say it.
+func (m *Module) Decide(ctx context.Context, sid, view string, yes samapi.Approval) (samapi.Decision, error) {
 	now, err := m.clock.read()
 	if err != nil {
-		return "", err
+		return samapi.Decision{}, err
 	}
-	r, err := m.requestByID(ctx, m.db, sid, now)
+	d := &decision{m: m, yes: yes, view: view, now: now}
+	d.before = d.assertion(ctx, m.db, sid)
+	err = m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		d.Decision, d.seen, d.refused = samapi.Decision{}, nil, nil
+		return d.tx(ctx, tx, sid)
+	})
 	if err != nil {
-		return "", m.alarm(ctx, err)
+		return d.Decision, m.alarm(ctx, err)
 	}
+	m.seenAll(d.seen)
+	return d.Decision, d.refused
+}
+
+// decision is one call of Decide.
+type decision struct {
+	samapi.Decision
+
+	m       *Module
+	yes     samapi.Approval
+	view    string
+	now     time.Time
+	before  assertion
+	seen    []version
+	refused error // why not, when there is something to commit nevertheless
+}
+
+// assertion is what was found of a device's signatures.
+type assertion struct {
+	held   *heldRequest
+	device *heldAuthenticator
+	what   string // what is wrong, for the log
+	err    error  // the same for the caller
+}
+
+// assertion verifies the device's signatures over a request, as request and device
+// are known. It takes long for the one writer there may be, so it is done before
+// the transaction, which looks whether both are still the same.
+func (d *decision) assertion(ctx context.Context, q store.Querier, sid string) (out assertion) {
+	held, ok := d.m.memory.requests.get(sid)
+	if !ok {
+		r, err := d.m.requestByID(ctx, q, sid, d.now)
+		if err != nil {
+			return out // the transaction says what is wrong
+		}
+		held = r.held
+	}
+	device, ok := d.m.memory.authenticators.get(d.yes.Authenticator)
+	if !ok || device.device.Signer != held.sad.Signer {
+		return out
+	}
+	return d.check(held, device)
+}
+
+func (d *decision) check(held *heldRequest, device *heldAuthenticator) assertion {
+	a := assertion{held: held, device: device}
+	r := &request{fixed: held.fixed, raw: held.raw, sad: held.sad}
+	if a.err = d.m.checkAssertion(&device.device, r, d.yes); a.err != nil {
+		a.what = "the device's signature over the SAD is wrong"
+	} else if a.err = checkStatement(&device.device, r, d.yes); a.err != nil {
+		a.what = "the device's statement is wrong"
+	}
+	return a
+}
+
+// tx decides, all in one transaction: guesses at the same time are counted one
+// after the other, and one approval wins.
+func (d *decision) tx(ctx context.Context, tx *store.Tx, sid string) error {
+	r, err := d.m.requestByID(ctx, tx, sid, d.now)
+	if err != nil {
+		return err
+	}
+	d.State = r.state
 	if r.state != samapi.Pending {
-		return r.state, errDecided(r)
+		return errDecided(r)
 	}
-	a, err := m.approver(ctx, r, yes)
+	a, err := d.approver(ctx, tx, r)
 	if err != nil {
-		return "", m.alarm(ctx, err)
+		return err
 	}
-	if err := m.checkAssertion(a, r, yes); err != nil {
-		return "", errors.Join(err, m.failed(ctx, r, a, "the device's signature over the SAD is wrong"))
+	found := d.before
+	if found.held == nil || found.held.row != r.held.row || found.device.row != a.row {
+		found = d.check(r.held, a)
 	}
-	var pin []byte
-	if a.Mechanism == samapi.DeviceKey {
-		if pin, err = m.pinVerifier(ctx, a.ID, yes.PIN); err != nil {
-			return "", err
+	if found.err != nil {
+		d.State, d.refused = "", found.err
+		return d.m.failed(ctx, tx, r, &a.device, found.what)
+	}
+	if d.refused, err = d.count(ctx, tx, r, &a.device); err != nil || d.refused != nil {
+		return err
+	}
+	d.State = samapi.Approved
+	return d.approve(ctx, tx, r, &a.device)
+}
+
+// count compares number and PIN. What is wrong is counted and refused.
+func (d *decision) count(ctx context.Context, tx *store.Tx, r *request, a *authenticator) (refused, err error) {
+	if sameBrowser(a, r, d.yes) {
+		if err := mine(ctx, tx, r.SID, d.yes.Claim); err != nil {
+			return nil, err
+		}
+	} else {
+		if d.State, refused, err = d.m.countNumber(ctx, tx, r, a, d.yes.Number, d.now); err != nil || refused != nil {
+			return refused, err
 		}
 	}
-	return m.decide(ctx, r, a, yes, pin, now)
+	if a.Mechanism != samapi.DeviceKey {
+		return nil, nil
+	}
+	pin, err := d.m.pinVerifier(ctx, a.ID, d.yes.PIN)
+	if err != nil {
+		return nil, err
+	}
+	seq, refused, err := d.m.countPIN(ctx, tx, a, pin, d.now)
+	d.seen = append(d.seen, version{"pin/" + a.ID, seq})
+	return refused, err
 }
 
 // approver finds the device that says yes and checks that it may, for this request:
 // one of the SAD's devices, active, of the mechanism that the key is bound to.
-func (m *Module) approver(ctx context.Context, r *request, yes samapi.Approval) (*authenticator, error) {
-	unknown := fault.New(fault.Forbidden, "this device is not one that may approve this request").WithCode(samapi.CodeUnknownDevice)
-	if !slices.Contains(r.sad.Authenticators, yes.Authenticator) {
-		return nil, unknown
+func (d *decision) approver(ctx context.Context, tx *store.Tx, r *request) (*heldAuthenticator, error) {
+	if !slices.Contains(r.sad.Authenticators, d.yes.Authenticator) {
+		return nil, fault.New(fault.Forbidden, "this device is not one that may approve this request").WithCode(samapi.CodeUnknownDevice)
 	}
-	a, err := m.authenticatorByID(ctx, m.db, yes.Authenticator)
+	a, err := d.m.heldAuthenticatorByID(ctx, tx, d.yes.Authenticator)
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.credentialByID(ctx, m.db, r.sad.Credential)
+	c, err := d.m.credentialByID(ctx, tx, r.sad.Credential)
 	if err != nil {
 		return nil, err
 	}
 	if err := usable(c); err != nil {
 		return nil, err
 	}
-	return a, mayApprove(a, c, r)
+	d.seen = append(d.seen, version{a.device.record(), a.device.Version}, version{c.record(), c.Version})
+	return a, mayApprove(&a.device, c, r)
 }
 
 // mayApprove holds device, key and request together (SRA_SKM.1: one key, one
@@ -143,54 +249,59 @@ func (m *Module) checkAssertion(a *authenticator, r *request, yes samapi.Approva
 	return nil
 }
 
+// checkStatement verifies what a device says under its key: it is about this SAD,
+// and about documents whose digests the SAD has.
+func checkStatement(a *authenticator, r *request, yes samapi.Approval) error {
+	if yes.Statement == nil {
+		return nil
+	}
+	bad := func(cause error) error {
+		return fault.New(fault.Forbidden, "the device's statement about the documents is wrong").WithCode(samapi.CodeStatement).Because(cause)
+	}
+	var s samapi.DeviceStatement
+	if a.Mechanism != samapi.DeviceKey {
+		return bad(errors.New("only a device key makes statements"))
+	}
+	if err := signing.DecodeCanonical(yes.Statement.Statement, &s); err != nil {
+		return bad(err)
+	}
+	if s.Version != 1 || s.Wysiwys != 2 || r.sad.Wysiwys != 1 || !bytes.Equal(s.SADHash, r.SADHash) {
+		return bad(errors.New("it is about another request, or says what nobody can know"))
+	}
+	key, err := a.key()
+	if err != nil {
+		return err
+	}
+	if !ecdsa.VerifyASN1(key, samapi.StatementChallenge(yes.Statement.Statement), yes.Statement.Signature) {
+		return bad(errors.New("signature does not verify"))
+	}
+	return nil
+}
+
 // failed records a wrong assertion; of very many, the first.
-func (m *Module) failed(ctx context.Context, r *request, a *authenticator, finding string) error {
-	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE sam_request SET failures = failures + 1 WHERE sid = $1 AND failures < $2`, r.SID, maxFailures)
-		if err != nil || n == 0 {
-			return err
-		}
-		return m.audit.Append(ctx, tx, audit.Event{
-			Type: eventApprovalFailed, Subject: a.ID, Actor: "device:" + a.ID, SID: r.SID, Outcome: audit.Failure,
-			Data: map[string]string{"finding": finding},
-		})
+func (m *Module) failed(ctx context.Context, tx *store.Tx, r *request, a *authenticator, finding string) error {
+	n, err := tx.Exec(ctx, `UPDATE sam_request SET failures = failures + 1 WHERE sid = $1 AND failures < $2`, r.SID, maxFailures)
+	if err != nil || n == 0 {
+		return err
+	}
+	return m.audit.Append(ctx, tx, audit.Event{
+		Type: eventApprovalFailed, Subject: a.ID, Actor: "device:" + a.ID, SID: r.SID, Outcome: audit.Failure,
+		Data: map[string]string{"finding": finding},
 	})
 }
 
-// decide compares number and PIN and approves, all in one transaction: guesses at
-// the same time are counted one after the other, and one approval wins.
-func (m *Module) decide(ctx context.Context, r *request, a *authenticator, yes samapi.Approval, pin []byte, now time.Time) (string, error) {
-	var (
-		state   string
-		seq     int64
-		refused error
-	)
-	err := m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		state, seq, refused = samapi.Pending, 0, nil
-		var err error
-		if state, refused, err = m.countNumber(ctx, tx, r, a, yes.Number, now); err != nil || refused != nil {
-			return err
-		}
-		if a.Mechanism == samapi.DeviceKey {
-			if seq, refused, err = m.countPIN(ctx, tx, a, pin, now); err != nil || refused != nil {
-				return err
-			}
-		}
-		state = samapi.Approved
-		return m.approve(ctx, tx, r, a, yes, now)
-	})
-	if err != nil {
-		return "", m.alarm(ctx, err)
-	}
-	if seq > 0 {
-		m.seen("pin/"+a.ID, seq)
-	}
-	return state, refused
+// sameBrowser says whether a passkey approves in the browser that started the
+// request: then there is no other screen with a number.
+func sameBrowser(a *authenticator, r *request, yes samapi.Approval) bool {
+	return a.Mechanism == samapi.WebAuthn && yes.View != "" && yes.Number == "" && matches(yes.View, r.ViewHash)
 }
 
 // countNumber compares the number. The third wrong one rejects the request: either
 // nobody sees the other screen, or somebody else started it.
 func (m *Module) countNumber(ctx context.Context, tx *store.Tx, r *request, a *authenticator, number string, now time.Time) (state string, refused, err error) {
+	if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) == 1 {
+		return samapi.Pending, nil, nil // this is no try: the PIN has a counter of its own
+	}
 	n, err := tx.Exec(ctx, `UPDATE sam_request SET tries = tries + 1 WHERE sid = $1 AND state = $2 AND expires > $3`,
 		r.SID, samapi.Pending, store.Micros(now))
 	if err != nil {
@@ -198,11 +309,6 @@ func (m *Module) countNumber(ctx context.Context, tx *store.Tx, r *request, a *a
 	}
 	if n != 1 {
 		return "", nil, fault.New(fault.Conflict, "the request is decided already").WithCode(samapi.CodeSADInvalid)
-	}
-	if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) == 1 {
-		// The right number is no try: the PIN has a counter of its own.
-		_, err := tx.Exec(ctx, `UPDATE sam_request SET tries = tries - 1 WHERE sid = $1`, r.SID)
-		return samapi.Pending, nil, err
 	}
 	var tries int
 	if err := tx.QueryRow(ctx, `SELECT tries FROM sam_request WHERE sid = $1`, r.SID).Scan(&tries); err != nil {
@@ -220,10 +326,14 @@ func (m *Module) countNumber(ctx context.Context, tx *store.Tx, r *request, a *a
 }
 
 // approve turns the request's state, once, with the evidence beside it.
-func (m *Module) approve(ctx context.Context, tx *store.Tx, r *request, a *authenticator, yes samapi.Approval, now time.Time) error {
+func (d *decision) approve(ctx context.Context, tx *store.Tx, r *request, a *authenticator) error {
+	m, yes, now := d.m, d.yes, d.now
 	ev := evidence{Mechanism: a.Mechanism, Authenticator: a.ID, SPKI: a.SPKI, Signature: yes.Signature, WebAuthn: yes.WebAuthn}
 	if yes.StatedWysiwys == 2 && r.sad.Wysiwys == 1 {
 		ev.StatedByDevice = &statement{Wysiwys: 2}
+	}
+	if yes.Statement != nil {
+		ev.StatedByDevice = &statement{Wysiwys: 2, Signed: yes.Statement}
 	}
 	assertion, err := json.Marshal(ev)
 	if err != nil {
@@ -238,9 +348,15 @@ func (m *Module) approve(ctx context.Context, tx *store.Tx, r *request, a *authe
 	if err != nil {
 		return err
 	}
-	n, err := tx.Exec(ctx, `UPDATE sam_request SET state = $1, ended = $2, authenticator = $3, assertion = $4, redeem_until = $5, approval_mac = $6
-		WHERE sid = $7 AND state = $8 AND expires > $2`,
-		samapi.Approved, store.Micros(ap.Approved), a.ID, string(assertion), store.Micros(ap.RedeemUntil), mac, r.SID, samapi.Pending)
+	handle := []byte{}
+	if d.view != "" && matches(d.view, r.ViewHash) {
+		if d.Return, handle, err = m.wayBack(ctx, tx, r); err != nil {
+			return err
+		}
+	}
+	n, err := tx.Exec(ctx, `UPDATE sam_request SET state = $1, ended = $2, authenticator = $3, assertion = $4, redeem_until = $5, approval_mac = $6,
+		handle_hash = $7 WHERE sid = $8 AND state = $9 AND expires > $2`,
+		samapi.Approved, store.Micros(ap.Approved), a.ID, string(assertion), store.Micros(ap.RedeemUntil), mac, handle, r.SID, samapi.Pending)
 	if err != nil {
 		return fmt.Errorf("approve: %w", err)
 	}
@@ -249,6 +365,6 @@ func (m *Module) approve(ctx context.Context, tx *store.Tx, r *request, a *authe
 	}
 	return m.audit.Append(ctx, tx, audit.Event{
 		Type: eventSADApproved, Subject: r.sad.Credential, Actor: "signer:" + r.Signer, SID: r.SID,
-		Data: map[string]any{"sad": r.raw, "evidence": ev, "number": true, "pin": a.Mechanism == samapi.DeviceKey},
+		Data: map[string]any{"sad": r.raw, "evidence": ev, "number": !sameBrowser(a, r, yes), "pin": a.Mechanism == samapi.DeviceKey},
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/audit"
@@ -31,7 +33,7 @@ func (m *Module) AssignKey(ctx context.Context, s signing.Signed) (samapi.Assign
 		return samapi.Assigned{}, fault.New(fault.Unavailable, "the keystore could not make a %s key", p.KeyType).Because(err)
 	}
 	c := &credential{link: link{
-		ID: store.NewID(), Signer: p.Signer, Mechanism: p.Mechanism, SCAL: 2,
+		ID: store.NewID(), Signer: p.Signer, Mechanism: p.Mechanism, SCAL: scal(p.Mechanism),
 		KeyType: key.Type, SPKI: key.SPKI, KEK: key.KEK,
 		Multisign: p.Multisign, MinWysiwys: p.MinWysiwys,
 		State: samapi.CredentialNew, Made: o.at, Version: 1,
@@ -71,8 +73,8 @@ func (m *Module) checkAssign(ctx context.Context, p samapi.AssignKey) error {
 		// RFC 8419: an Ed25519 CMS signature is over the signed attributes
 		// themselves, and only their digest comes here.
 		return bad("an Ed25519 key signs messages, and only digests come here; use P-256")
-	case p.Mechanism != samapi.DeviceKey && p.Mechanism != samapi.WebAuthn:
-		return bad("the mechanism must be %s or %s", samapi.DeviceKey, samapi.WebAuthn)
+	case !slices.Contains(mechanisms, p.Mechanism):
+		return bad("the mechanism must be one of %s", strings.Join(mechanisms, ", "))
 	case p.Multisign < 1 || p.Multisign > m.limits.Documents:
 		return bad("multisign must be 1 to %d", m.limits.Documents)
 	case p.MinWysiwys < 0 || p.MinWysiwys > 1:
@@ -209,25 +211,7 @@ func (m *Module) RevokeDevice(ctx context.Context, s signing.Signed) error {
 		return err
 	}
 	return m.carry(ctx, o, func(ctx context.Context, tx *store.Tx) error {
-		a, err := m.authenticatorByID(ctx, tx, p.Authenticator)
-		if err != nil {
-			return err
-		}
-		if a.State == stateRevoked {
-			return fault.New(fault.Conflict, "the device was revoked before").WithCode(samapi.CodeDeviceRevoked)
-		}
-		a.State = stateRevoked
-		if err := m.updateAuthenticator(ctx, tx, a); err != nil {
-			return err
-		}
-		err = m.audit.Append(ctx, tx, audit.Event{
-			Type: eventDeviceRevoked, Subject: a.ID, Actor: o.actor(),
-			Data: change{Record: a.record(), Version: a.Version, Order: p.ID, Details: map[string]string{"signer": a.Signer, "reason": p.Reason}},
-		})
-		if err != nil {
-			return err
-		}
-		return m.suspendOrphans(ctx, tx, o, a)
+		return m.revokeDevice(ctx, tx, o, p.Authenticator, p.Reason)
 	})
 }
 

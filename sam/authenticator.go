@@ -32,11 +32,16 @@ type authenticator struct {
 	State     string    `json:"state"`
 	Enrolled  time.Time `json:"enrolled"`
 	Version   int64     `json:"version"`
+
+	public *ecdsa.PublicKey // parsed from SPKI; nil of a new device
 }
 
 func (a *authenticator) record() string { return "authenticator/" + a.ID }
 
 func (a *authenticator) key() (*ecdsa.PublicKey, error) {
+	if a.public != nil {
+		return a.public, nil
+	}
 	pub, err := x509.ParsePKIXPublicKey(a.SPKI)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.record(), err)
@@ -54,15 +59,27 @@ const selectAuthenticator = `SELECT a.id, a.signer, a.mechanism, a.name, a.spki,
 
 // authenticatorByID reads a device and checks that the record is the module's own.
 func (m *Module) authenticatorByID(ctx context.Context, q store.Querier, id string) (*authenticator, error) {
-	a, err := m.scanAuthenticator(ctx, q, q.QueryRow(ctx, selectAuthenticator+`WHERE a.id = $1`, id))
+	h, err := m.heldAuthenticatorByID(ctx, q, id)
+	if err != nil {
+		return nil, err
+	}
+	a := h.device
+	return &a, nil
+}
+
+// heldAuthenticatorByID is authenticatorByID for reading only.
+func (m *Module) heldAuthenticatorByID(ctx context.Context, q store.Querier, id string) (*heldAuthenticator, error) {
+	ctx = m.reading(ctx)
+	h, err := m.scanHeldAuthenticator(ctx, q, q.QueryRow(ctx, selectAuthenticator+`WHERE a.id = $1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fault.New(fault.NotFound, "there is no such device").WithCode(samapi.CodeUnknownDevice)
 	}
-	return a, err
+	return h, err
 }
 
 // authenticatorsOf returns the active devices of a signer for one mechanism.
 func (m *Module) authenticatorsOf(ctx context.Context, q store.Querier, signer, mechanism string) ([]*authenticator, error) {
+	ctx = m.reading(ctx)
 	rows, err := q.Query(ctx, selectAuthenticator+`WHERE a.signer = $1 AND a.mechanism = $2 ORDER BY a.id`, signer, mechanism)
 	if err != nil {
 		return nil, fmt.Errorf("read devices: %w", err)
@@ -85,20 +102,60 @@ func (m *Module) authenticatorsOf(ctx context.Context, q store.Querier, signer, 
 }
 
 func (m *Module) scanAuthenticator(ctx context.Context, q store.Querier, row scanner) (*authenticator, error) {
+	h, err := m.scanHeldAuthenticator(ctx, q, row)
+	if err != nil {
+		return nil, err
+	}
+	a := h.device // callers make its next version of it
+	return &a, nil
+}
+
+func (m *Module) scanHeldAuthenticator(ctx context.Context, q store.Querier, row scanner) (*heldAuthenticator, error) {
 	var (
-		a              authenticator
-		enrolled, head int64
-		mac            []byte
+		s    authenticatorRow
+		head int64
 	)
-	err := row.Scan(&a.ID, &a.Signer, &a.Mechanism, &a.Name, &a.SPKI, &a.Handle, &a.PIN, &a.State, &enrolled, &a.Version, &mac, &head)
+	err := row.Scan(&s.id, &s.signer, &s.mechanism, &s.name, &s.spki, &s.handle, &s.pin, &s.state, &s.enrolled, &s.version, &s.mac, &head)
 	if err != nil {
 		return nil, fmt.Errorf("read device: %w", err)
 	}
-	a.Enrolled = store.Time(enrolled)
-	if err := m.verify(ctx, macAuthenticator, a.record(), &a, mac); err != nil {
+	known, ok := m.memory.authenticators.get(s.id)
+	if !ok || known.row != s {
+		if known, err = m.readAuthenticator(ctx, &s); err != nil {
+			return nil, err
+		}
+		m.memory.authenticators.keep(s.id, known)
+	}
+	return known, m.fresh(ctx, q, known.device.record(), s.version, head)
+}
+
+// authenticatorRow is a device as it is stored.
+type authenticatorRow struct {
+	id, signer, mechanism, name, state string
+	spki, handle, pin, mac             string
+	enrolled, version                  int64
+}
+
+// heldAuthenticator is a row and what was made of it.
+type heldAuthenticator struct {
+	row    authenticatorRow
+	device authenticator
+}
+
+// readAuthenticator checks the MAC of a stored device.
+func (m *Module) readAuthenticator(ctx context.Context, s *authenticatorRow) (*heldAuthenticator, error) {
+	a := authenticator{
+		ID: s.id, Signer: s.signer, Mechanism: s.mechanism, Name: s.name, SPKI: []byte(s.spki), Handle: []byte(s.handle),
+		PIN: []byte(s.pin), State: s.state, Enrolled: store.Time(s.enrolled), Version: s.version,
+	}
+	if err := m.verify(ctx, macAuthenticator, a.record(), &a, []byte(s.mac)); err != nil {
 		return nil, err
 	}
-	return &a, m.fresh(q, a.record(), a.Version, head)
+	var err error
+	if a.public, err = a.key(); err != nil {
+		return nil, err
+	}
+	return &heldAuthenticator{*s, a}, nil
 }
 
 func (m *Module) insertAuthenticator(ctx context.Context, tx *store.Tx, a *authenticator) error {

@@ -25,26 +25,50 @@ import (
 // intent is an Intent that was checked, with all that its SAD needs.
 type intent struct {
 	samapi.Intent
+	parties
 
 	now     time.Time
 	hash    crypto.Hash
 	names   []string // algorithms allowed
-	cred    *credential
 	holder  *holder
-	who     *signer
-	devices []*authenticator
 	party   string // name, safe to show
 	labels  []string
 	wysiwys int
 	redeem  time.Duration
 }
 
+// errMoved says that a record is not what it was when the SAD was made.
+var errMoved = errors.New("a record changed while the request was made")
+
 // Begin checks what a relying party wants signed and makes the SAD, which then
 // waits for the signer's approval. Nothing of it can be changed afterwards.
+//
+// The SAD is made from what is known of the records, and the transaction that
+// stores it reads them: is one of them another by now, a new SAD is made from what
+// was read.
 func (m *Module) Begin(ctx context.Context, in samapi.Intent) (samapi.Begun, error) {
-	i, err := m.checkIntent(ctx, in)
+	for known := true; ; known = false {
+		out, err := m.begin(ctx, in, known)
+		if errors.Is(err, errMoved) && known {
+			continue
+		}
+		if errors.Is(err, errMoved) {
+			err = fault.New(fault.Conflict, "the credential or its device was changed at the same moment; ask again").Because(err)
+		}
+		return out, m.alarm(ctx, err)
+	}
+}
+
+func (m *Module) begin(ctx context.Context, in samapi.Intent, known bool) (samapi.Begun, error) {
+	i, err := m.checkIntent(ctx, in, known)
+	if err != nil && known {
+		return samapi.Begun{}, errMoved // nobody is refused for what was
+	}
 	if err != nil {
-		return samapi.Begun{}, m.alarm(ctx, err)
+		return samapi.Begun{}, err
+	}
+	if i.cred.Mechanism == samapi.Delegation {
+		return samapi.Begun{}, fault.New(fault.Forbidden, "the key is used by a machine; no person can approve for it").WithCode(samapi.CodeCredentialDisabled)
 	}
 	r, err := m.newRequest(i)
 	if err != nil {
@@ -52,7 +76,13 @@ func (m *Module) Begin(ctx context.Context, in samapi.Intent) (samapi.Begun, err
 	}
 	view, hash := token()
 	r.ViewHash = hash
-	err = m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		if err := m.confirm(ctx, tx, &i.parties); err != nil {
+			return err
+		}
+		if err := m.checkBlock(ctx, tx, i.who.ID, i.Client, i.now); err != nil {
+			return err
+		}
 		if err := m.checkPending(ctx, tx, i); err != nil {
 			return err
 		}
@@ -70,14 +100,15 @@ func (m *Module) Begin(ctx context.Context, in samapi.Intent) (samapi.Begun, err
 	if err != nil {
 		return samapi.Begun{}, err
 	}
+	m.seenAll(i.versions())
 	return samapi.Begun{SID: r.SID, URL: m.approval + "/a/" + r.SID + "?v=" + view, Expires: r.Expires}, nil
 }
 
 // checkPending keeps a relying party from flooding a signer with requests.
 func (m *Module) checkPending(ctx context.Context, tx *store.Tx, i *intent) error {
 	var n int
-	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM sam_request WHERE signer = $1 AND state = $2 AND client = $3 AND expires > $4`,
-		i.who.ID, samapi.Pending, i.Client, store.Micros(i.now)).Scan(&n)
+	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM sam_request WHERE state = 'pending' AND signer = $1 AND client = $2 AND expires > $3`,
+		i.who.ID, i.Client, store.Micros(i.now)).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("count pending requests: %w", err)
 	}
@@ -87,16 +118,16 @@ func (m *Module) checkPending(ctx context.Context, tx *store.Tx, i *intent) erro
 	return nil
 }
 
-func (m *Module) checkIntent(ctx context.Context, in samapi.Intent) (*intent, error) {
+func (m *Module) checkIntent(ctx context.Context, in samapi.Intent, known bool) (*intent, error) {
 	now, err := m.clock.read()
 	if err != nil {
 		return nil, err
 	}
 	i := &intent{Intent: in, now: now}
-	if err := m.checkAsker(ctx, i); err != nil {
+	if err := m.checkAsker(i); err != nil {
 		return nil, err
 	}
-	if err := m.checkCredential(ctx, i); err != nil {
+	if err := m.checkCredential(ctx, i, known); err != nil {
 		return nil, err
 	}
 	if err := i.checkAlgorithms(); err != nil {
@@ -109,7 +140,7 @@ func (m *Module) checkIntent(ctx context.Context, in samapi.Intent) (*intent, er
 }
 
 // checkAsker checks who asks and how.
-func (m *Module) checkAsker(ctx context.Context, i *intent) error {
+func (m *Module) checkAsker(i *intent) error {
 	if i.Client == "" || len(i.Client) > 200 || !plain(i.Client) || len(i.Org) > 200 || len(i.Lang) > 35 {
 		return fault.New(fault.Invalid, "the client, organisation or language is missing, too long, or not of plain letters")
 	}
@@ -134,29 +165,27 @@ func (m *Module) checkAsker(ctx context.Context, i *intent) error {
 	default:
 		i.redeem = i.Redeem.Truncate(time.Microsecond)
 	}
-	_, err = m.gatewayByIssuer(ctx, i.Gateway)
-	return err
+	return nil
 }
 
 // checkCredential checks that the credential can sign and somebody can approve.
-func (m *Module) checkCredential(ctx context.Context, i *intent) error {
-	var err error
-	if i.cred, err = m.credentialByID(ctx, m.db, i.Credential); err != nil {
-		return err
+func (m *Module) checkCredential(ctx context.Context, i *intent, known bool) error {
+	p, ok := m.recall(i.Gateway, i.Credential)
+	if !ok || !known {
+		var err error
+		if p, err = m.read(ctx, m.db, i.Gateway, i.Credential); err != nil {
+			return err
+		}
 	}
+	i.parties = p
 	if err := usable(i.cred); err != nil {
 		return err
 	}
+	var err error
 	if i.holder, err = m.holder(i.cred); err != nil {
 		return err
 	}
 	if err := i.holder.validAt(i.now); err != nil {
-		return err
-	}
-	if i.who, err = m.signerByID(ctx, m.db, i.cred.Signer); err != nil {
-		return err
-	}
-	if i.devices, err = m.authenticatorsOf(ctx, m.db, i.cred.Signer, i.cred.Mechanism); err != nil {
 		return err
 	}
 	if len(i.devices) == 0 {
@@ -272,7 +301,7 @@ func (m *Module) newRequest(i *intent) (*request, error) {
 	if err != nil {
 		return nil, fault.New(fault.TooLarge, "the request is too long: names and signed attributes together may have %d KB", sad.MaxSize>>10).Because(err)
 	}
-	if _, err := sad.Parse(raw); err != nil {
+	if s, err = sad.Parse(raw); err != nil { // what everybody else will read
 		return nil, fmt.Errorf("the SAD that was made cannot be read: %w", err)
 	}
 	number, err := m.number()

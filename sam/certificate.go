@@ -83,6 +83,10 @@ func sameSubject(name pkix.Name, s signing.Subject) error {
 		key := a.Type.String()
 		given[key] = append(given[key], v)
 	}
+	serial, identifier := s.SerialNumber, ""
+	if s.Organization != "" && s.GivenName == "" && s.Surname == "" {
+		serial, identifier = "", s.SerialNumber // of a legal person (EN 319 412-3 §4.2.1)
+	}
 	for _, f := range []struct {
 		word, oid, want string
 	}{
@@ -90,7 +94,8 @@ func sameSubject(name pkix.Name, s signing.Subject) error {
 		{"given name", oidGivenName.String(), s.GivenName},
 		{"surname", oidSurname.String(), s.Surname},
 		{"organization", "2.5.4.10", s.Organization},
-		{"serial number", "2.5.4.5", s.SerialNumber},
+		{"serial number", "2.5.4.5", serial},
+		{"organization identifier", "2.5.4.97", identifier},
 		{"country", "2.5.4.6", s.Country},
 	} {
 		have := given[f.oid]
@@ -131,8 +136,6 @@ type certificates struct {
 	mu   sync.Mutex
 	held map[[sha256.Size]byte]*holder
 }
-
-const maxHeld = 4096
 
 // holder parses a credential's chain and finds the issuer of its certificate.
 func (m *Module) holder(c *credential) (*holder, error) {

@@ -88,6 +88,7 @@ const selectCredential = //nolint:gosec // a query, no secret
 
 // credentialByID reads a credential and checks its link record.
 func (m *Module) credentialByID(ctx context.Context, q store.Querier, id string) (*credential, error) {
+	ctx = m.reading(ctx)
 	c, err := m.scanCredential(ctx, q, q.QueryRow(ctx, selectCredential+`WHERE c.id = $1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fault.New(fault.NotFound, "there is no such credential").WithCode(samapi.CodeUnknownCredential)
@@ -97,6 +98,7 @@ func (m *Module) credentialByID(ctx context.Context, q store.Querier, id string)
 
 // credentialsOf returns every credential of a signer.
 func (m *Module) credentialsOf(ctx context.Context, q store.Querier, signer string) ([]*credential, error) {
+	ctx = m.reading(ctx)
 	rows, err := q.Query(ctx, selectCredential+`WHERE c.signer = $1 ORDER BY c.made, c.id`, signer)
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
@@ -116,30 +118,62 @@ func (m *Module) credentialsOf(ctx context.Context, q store.Querier, signer stri
 	return all, nil
 }
 
+// credentialRow is a credential as it is stored.
+type credentialRow struct {
+	id, signer, mechanism, keyType, state string
+	spki, blob, chain, cert, mac          string
+	scal, kek, multisign, minWysiwys      int
+	made, version                         int64
+}
+
+// heldCredential is a row and what was made of it.
+type heldCredential struct {
+	row  credentialRow
+	cred credential
+}
+
 func (m *Module) scanCredential(ctx context.Context, q store.Querier, row scanner) (*credential, error) {
 	var (
-		c           credential
-		chain, cert string
-		made, head  int64
-		mac         []byte
+		s    credentialRow
+		head int64
 	)
-	err := row.Scan(&c.ID, &c.Signer, &c.Mechanism, &c.SCAL, &c.KeyType, &c.SPKI, &c.blob, &c.KEK, &chain, &cert,
-		&c.Multisign, &c.MinWysiwys, &c.State, &made, &c.Version, &mac, &head)
+	err := row.Scan(&s.id, &s.signer, &s.mechanism, &s.scal, &s.keyType, &s.spki, &s.blob, &s.kek, &s.chain, &s.cert,
+		&s.multisign, &s.minWysiwys, &s.state, &s.made, &s.version, &s.mac, &head)
 	if err != nil {
 		return nil, fmt.Errorf("read credential: %w", err)
 	}
-	c.Made = store.Time(made)
-	if err := json.Unmarshal([]byte(chain), &c.chain); err != nil {
+	known, ok := m.memory.credentials.get(s.id)
+	if !ok || known.row != s {
+		if known, err = m.readCredential(ctx, &s); err != nil {
+			return nil, err
+		}
+		m.memory.credentials.keep(s.id, known)
+	}
+	c := known.cred // callers make its next version of it
+	return &c, m.fresh(ctx, q, c.record(), c.Version, head)
+}
+
+// readCredential checks the link record of a stored credential.
+func (m *Module) readCredential(ctx context.Context, s *credentialRow) (*heldCredential, error) {
+	c := credential{
+		link: link{
+			ID: s.id, Signer: s.signer, Mechanism: s.mechanism, SCAL: s.scal, KeyType: signing.KeyType(s.keyType),
+			SPKI: []byte(s.spki), KEK: s.kek, Multisign: s.multisign, MinWysiwys: s.minWysiwys,
+			State: s.state, Made: store.Time(s.made), Version: s.version,
+		},
+		blob: []byte(s.blob),
+	}
+	if err := json.Unmarshal([]byte(s.chain), &c.chain); err != nil {
 		return nil, tampered(c.record(), "its certificate chain is unreadable")
 	}
-	c.digest([]byte(chain))
-	if cert != c.CertHash {
+	c.digest([]byte(s.chain))
+	if s.cert != c.CertHash {
 		return nil, tampered(c.record(), "it names another certificate than it holds")
 	}
-	if err := m.verify(ctx, macLink, c.record(), &c.link, mac); err != nil {
+	if err := m.verify(ctx, macLink, c.record(), &c.link, []byte(s.mac)); err != nil {
 		return nil, err
 	}
-	return &c, m.fresh(q, c.record(), c.Version, head)
+	return &heldCredential{*s, c}, nil
 }
 
 func (m *Module) insertCredential(ctx context.Context, tx *store.Tx, c *credential) error {

@@ -130,7 +130,7 @@ func (m *Module) checkCode(ctx context.Context, e *enrolment, code string) error
 	if err == nil && hmac.Equal(given, e.CodeHash) {
 		return nil
 	}
-	err = m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err = m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		if _, err := tx.Exec(ctx, `UPDATE sam_enrolment SET state = $1 WHERE id = $2 AND state = $3 AND tries >= $4`,
 			enrolmentBlocked, e.ID, enrolmentOpen, maxCodeTries); err != nil {
 			return fmt.Errorf("block enrolment: %w", err)
@@ -153,8 +153,11 @@ func (m *Module) newDevice(ctx context.Context, e *enrolment, req samapi.Enrol, 
 		ID: store.NewID(), Signer: e.Signer, Mechanism: e.Mechanism, Name: name,
 		Handle: []byte{}, PIN: []byte{}, State: stateActive, Enrolled: now, Version: 1,
 	}
-	if e.Mechanism == samapi.WebAuthn {
+	switch e.Mechanism {
+	case samapi.WebAuthn:
 		return a, m.addPasskey(a, e, req)
+	case samapi.Delegation:
+		return a, addMachine(a, e, req)
 	}
 	return a, m.addDeviceKey(ctx, a, e, req)
 }
@@ -212,7 +215,7 @@ func (m *Module) party() webauthn.Party { return webauthn.Party{Origin: m.approv
 // admit stores the device and uses up the enrolment, which the right code was
 // given for.
 func (m *Module) admit(ctx context.Context, e *enrolment, a *authenticator) error {
-	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE sam_enrolment SET state = $1 WHERE id = $2 AND state = $3`, enrolmentUsed, e.ID, enrolmentOpen)
 		if err != nil {
 			return fmt.Errorf("use up enrolment: %w", err)

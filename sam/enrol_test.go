@@ -186,6 +186,7 @@ func TestOrdersNeedARegisteredAuthority(t *testing.T) {
 		fresh := r.Assign(p, samtest.Wish{})
 		leaf := r.CA.Leaf(p.Subject, r.Record(fresh).SPKI)
 		codeHash := samtest.Hash("code")
+		rejectOne(r, p, true) // there is a block to be lifted
 		for _, kind := range orderKinds(r) {
 			t.Run(kind.domain, func(t *testing.T) {
 				payload := func(o samapi.Order) any {
@@ -200,6 +201,8 @@ func TestOrdersNeedARegisteredAuthority(t *testing.T) {
 						return samapi.CredentialState{Order: o, Credential: p.Credential, State: samapi.CredentialSuspended}
 					case samapi.DomainRevokeDevice:
 						return samapi.RevokeDevice{Order: o, Authenticator: p.Device.ID}
+					case samapi.DomainLiftBlock:
+						return samapi.LiftBlock{Order: o, Signer: p.ID, Client: samtest.Client}
 					}
 					return samapi.DestroyKey{Order: o, Credential: p.Credential}
 				}

@@ -31,12 +31,17 @@ const (
 	eventApprovalFailed   = "approval.failed"
 	eventSADApproved      = "sad.approved"
 	eventSADRejected      = "sad.rejected"
+	eventSADDisowned      = "sad.disowned" // "this was not me"
+	eventClientBackOff    = "client.backoff"
+	eventClientBlocked    = "client.blocked"
+	eventClientUnblocked  = "client.unblocked"
 	eventSADExpired       = "sad.expired"
 	eventSADConsumed      = "sad.consumed"
 	eventSignatureCreated = "signature.created"
 	eventSignatureBurned  = "signature.burned"
 	eventDelivered        = "signature.delivered"
 	eventTampered         = "record.tampered"
+	eventReport           = "report.attested"
 )
 
 // actorSelf is the actor of what the module does by itself.
@@ -61,7 +66,7 @@ func (m *Module) alarm(ctx context.Context, err error) error {
 	}
 	m.logger.ErrorContext(ctx, "stored record was tampered with", slog.String("record", t.record), slog.String("finding", t.what))
 	ctx = context.WithoutCancel(ctx)
-	failed := m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	failed := m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		return m.audit.Append(ctx, tx, audit.Event{
 			Type: eventTampered, Subject: t.record, Actor: actorSelf, Outcome: audit.Failure,
 			Data: map[string]string{"finding": t.what},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/countersign/countersign/internal/audit"
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/loopback"
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/sam/samapi"
 )
@@ -28,8 +29,9 @@ const selectGateway = `SELECT g.issuer, g.return_url, g.added, g.version, g.mac,
 	COALESCE((SELECT MAX(h.version) FROM sam_head h WHERE h.record = 'gateway/' || g.issuer), 0)
 	FROM sam_gateway g `
 
-func (m *Module) gatewayByIssuer(ctx context.Context, issuer string) (*gateway, error) {
-	g, err := m.scanGateway(ctx, m.db, m.db.QueryRow(ctx, selectGateway+`WHERE g.issuer = $1`, issuer))
+func (m *Module) gatewayByIssuer(ctx context.Context, q store.Querier, issuer string) (*gateway, error) {
+	ctx = m.reading(ctx)
+	g, err := m.scanGateway(ctx, q, q.QueryRow(ctx, selectGateway+`WHERE g.issuer = $1`, issuer))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fault.New(fault.Forbidden, "no return URL is registered for the gateway %q", issuer).WithCode(samapi.CodeUnknownGateway)
 	}
@@ -38,18 +40,36 @@ func (m *Module) gatewayByIssuer(ctx context.Context, issuer string) (*gateway, 
 
 func (m *Module) scanGateway(ctx context.Context, q store.Querier, row scanner) (*gateway, error) {
 	var (
-		g           gateway
-		added, head int64
-		mac         []byte
+		s    gatewayRow
+		head int64
 	)
-	if err := row.Scan(&g.Issuer, &g.ReturnURL, &added, &g.Version, &mac, &head); err != nil {
+	err := row.Scan(&s.issuer, &s.returnURL, &s.added, &s.version, &s.mac, &head)
+	if err != nil {
 		return nil, fmt.Errorf("read gateway: %w", err)
 	}
-	g.Added = store.Time(added)
-	if err := m.verify(ctx, macGateway, g.record(), &g, mac); err != nil {
-		return nil, err
+	known, ok := m.memory.gateways.get(s.issuer)
+	if !ok || known.row != s {
+		g := gateway{Issuer: s.issuer, ReturnURL: s.returnURL, Added: store.Time(s.added), Version: s.version}
+		if err := m.verify(ctx, macGateway, g.record(), &g, []byte(s.mac)); err != nil {
+			return nil, err
+		}
+		known = &heldGateway{s, g}
+		m.memory.gateways.keep(s.issuer, known)
 	}
-	return &g, m.fresh(q, g.record(), g.Version, head)
+	g := known.gateway
+	return &g, m.fresh(ctx, q, g.record(), g.Version, head)
+}
+
+// gatewayRow is a gateway as stored.
+type gatewayRow struct {
+	issuer, returnURL, mac string
+	added, version         int64
+}
+
+// heldGateway is a row and what was made of it.
+type heldGateway struct {
+	row     gatewayRow
+	gateway gateway
 }
 
 // RegisterGateway sets the one URL to which browsers are sent back for a gateway.
@@ -62,12 +82,12 @@ func (m *Module) RegisterGateway(ctx context.Context, issuer, returnURL string) 
 	for _, s := range []string{issuer, returnURL} {
 		u, err := url.Parse(s)
 		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || len(s) > 500 ||
-			(u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname()))) {
+			(u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname()))) {
 			return fault.New(fault.Invalid, "%q must be an absolute https URL (http only for loopback names)", s)
 		}
 	}
 	g := gateway{Issuer: issuer, ReturnURL: returnURL, Added: now}
-	return m.alarm(ctx, m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return m.alarm(ctx, m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var newest int64
 		if err := tx.QueryRow(ctx, `SELECT COALESCE(MAX(version), 0) FROM sam_head WHERE record = $1`, g.record()).Scan(&newest); err != nil {
 			return fmt.Errorf("read gateway: %w", err)

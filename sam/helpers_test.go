@@ -39,6 +39,7 @@ func orderKinds(r *samtest.Rig) []orderKind {
 		{samapi.DomainBindCertificate, func(s signing.Signed) error { return r.BindCertificate(ctx, s) }},
 		{samapi.DomainCredentialState, func(s signing.Signed) error { return r.SetCredentialState(ctx, s) }},
 		{samapi.DomainRevokeDevice, func(s signing.Signed) error { return r.RevokeDevice(ctx, s) }},
+		{samapi.DomainLiftBlock, func(s signing.Signed) error { return r.LiftBlock(ctx, s) }},
 		{samapi.DomainDestroyKey, func(s signing.Signed) error { return r.DestroyKey(ctx, s) }},
 	}
 }

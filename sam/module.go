@@ -11,10 +11,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/countersign/countersign/internal/audit"
+	"github.com/countersign/countersign/internal/loopback"
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/keystore"
 	"github.com/countersign/countersign/sam/samapi"
@@ -85,7 +85,8 @@ type Module struct {
 	spki     []byte
 	driver   string
 
-	marks    sync.Map // record name → newest version seen, string → int64
+	marks    marks
+	memory   *memory
 	certs    certificates
 	statuses statuses
 }
@@ -126,6 +127,7 @@ func New(ctx context.Context, c Config) (*Module, error) {
 		limits:   limits,
 		logger:   c.Logger,
 		clock:    clock{now: c.Now},
+		memory:   newMemory(),
 	}
 	if m.issuer == "" {
 		m.issuer = origin
@@ -167,7 +169,7 @@ func (m *Module) open(ctx context.Context, keys keystore.Store) error {
 	if err != nil {
 		return fmt.Errorf("probe keystore: %w", err)
 	}
-	m.driver = caps.Driver
+	m.driver = caps.Keystore()
 	if err := m.readClock(ctx); err != nil {
 		return err
 	}
@@ -218,7 +220,7 @@ func (m *Module) Identity(context.Context) (samapi.Identity, error) {
 		Verifier:  m.audit.VerifierKey(),
 		Approval:  m.approval,
 		RPID:      m.rpID,
-		Mechanism: []string{samapi.DeviceKey, samapi.WebAuthn},
+		Mechanism: slices.Clone(mechanisms),
 	}, nil
 }
 
@@ -231,13 +233,9 @@ func parseOrigin(s string) (origin, host string, err error) {
 	case u.Host == "" || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return "", "", errors.New("not an origin (scheme, host and port only)")
 	case u.Scheme == "https":
-	case u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "http" && loopback.Is(u.Hostname()):
 	default:
 		return "", "", errors.New("only https, or http on a loopback name, is allowed")
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), strings.ToLower(u.Hostname()), nil
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "127.0.0.1" || host == "::1"
 }

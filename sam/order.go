@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/countersign/countersign/internal/audit"
@@ -33,6 +34,7 @@ const selectAuthority = `SELECT a.key_id, a.name, a.spki, a.state, a.added, a.ve
 	FROM sam_authority a `
 
 func (m *Module) authorityByKey(ctx context.Context, q store.Querier, key string) (*authority, error) {
+	ctx = m.reading(ctx)
 	a, err := m.scanAuthority(ctx, q, q.QueryRow(ctx, selectAuthority+`WHERE a.key_id = $1`, key))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fault.New(fault.Forbidden, "no registration authority is registered with this key").WithCode(samapi.CodeOrder)
@@ -53,7 +55,7 @@ func (m *Module) scanAuthority(ctx context.Context, q store.Querier, row scanner
 	if err := m.verify(ctx, macAuthority, a.record(), &a, mac); err != nil {
 		return nil, err
 	}
-	return &a, m.fresh(q, a.record(), a.Version, head)
+	return &a, m.fresh(ctx, q, a.record(), a.Version, head)
 }
 
 // order is an RA's order whose signature, age and addressee were checked. Only
@@ -63,6 +65,7 @@ type order struct {
 	head   samapi.Order
 	by     *authority
 	at     time.Time
+	self   string // who gave it, where it is not a registration authority
 }
 
 // openOrder verifies a sealed order and decodes it into payload, whose head is *head.
@@ -109,7 +112,7 @@ func (m *Module) openOrder(ctx context.Context, domain string, s signing.Signed,
 
 // carry runs do in a transaction that also uses up the order.
 func (m *Module) carry(ctx context.Context, o *order, do func(ctx context.Context, tx *store.Tx) error) error {
-	err := m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	err := m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		n, err := tx.Exec(ctx, `INSERT INTO sam_order (authority, id, domain, done) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
 			o.by.Key, o.head.ID, o.domain, store.Micros(o.at))
 		if err != nil {
@@ -124,7 +127,12 @@ func (m *Module) carry(ctx context.Context, o *order, do func(ctx context.Contex
 }
 
 // actor is the responsible registration authority, for the log.
-func (o *order) actor() string { return "ra:" + o.by.Name }
+func (o *order) actor() string {
+	if o.self != "" {
+		return o.self
+	}
+	return "ra:" + o.by.Name
+}
 
 // EnrolSigner carries out an RA's order to register a signer and let one device
 // enrol.
@@ -168,8 +176,8 @@ func checkEnrolSigner(p samapi.EnrolSigner, now time.Time) error {
 		return bad("the signer's id must have 1 to 64 of a-z, 0-9, dot, underscore and hyphen")
 	case !slices.Contains(assurances, p.Assurance):
 		return bad("the assurance must be low, substantial or high")
-	case p.Mechanism != samapi.DeviceKey && p.Mechanism != samapi.WebAuthn:
-		return bad("the mechanism must be %s or %s", samapi.DeviceKey, samapi.WebAuthn)
+	case !slices.Contains(mechanisms, p.Mechanism):
+		return bad("the mechanism must be one of %s", strings.Join(mechanisms, ", "))
 	case len(p.CodeHash) != 32:
 		return bad("the hash of the activation code must have 32 bytes")
 	case !p.CodeExpires.After(now) || p.CodeExpires.After(now.Add(maxEnrolment)):

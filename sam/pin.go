@@ -54,7 +54,7 @@ func (m *Module) insertPINCounter(ctx context.Context, tx *store.Tx, a *authenti
 // error of the transaction, which must commit: it comes back as refused. The new
 // sequence number is to be marked as seen when the transaction has committed.
 func (m *Module) countPIN(ctx context.Context, tx *store.Tx, a *authenticator, given []byte, now time.Time) (seq int64, refused, err error) {
-	p, err := m.lockPIN(ctx, tx, a)
+	p, err := m.readPIN(ctx, tx, a)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -65,10 +65,14 @@ func (m *Module) countPIN(ctx context.Context, tx *store.Tx, a *authenticator, g
 		return 0, fault.New(fault.TooMany, "this device is locked after %d wrong PINs; try again in %d minutes",
 			pinLockAfter, int(store.Time(p.LockedUntil).Sub(now).Minutes())+1).WithCode(samapi.CodePINLocked), nil
 	}
+	right := len(a.PIN) > 0 && hmac.Equal(given, a.PIN)
+	if right && p.Failures == 0 && p.LockedUntil == 0 {
+		return p.Seq, nil, nil // there is nothing to count
+	}
 	p.Seq++
 	p.LockedUntil = 0
 	event := ""
-	if len(a.PIN) > 0 && hmac.Equal(given, a.PIN) {
+	if right {
 		p.Failures = 0
 	} else {
 		p.Failures++
@@ -105,11 +109,9 @@ func (m *Module) wrongPIN(p *pinCounter, now time.Time) error {
 	return fault.New(fault.Forbidden, "the PIN is wrong; %d tries are left before the device is blocked", pinBlockAfter-p.Failures).WithCode(samapi.CodePIN)
 }
 
-// lockPIN reads the counter so that nobody else changes it before tx ends.
-func (m *Module) lockPIN(ctx context.Context, tx *store.Tx, a *authenticator) (*pinCounter, error) {
-	if _, err := tx.Exec(ctx, `UPDATE sam_pin SET seq = seq WHERE authenticator = $1`, a.ID); err != nil {
-		return nil, fmt.Errorf("lock PIN counter: %w", err)
-	}
+// readPIN reads the counter. Of two transactions that read it and count at the same
+// time, the database lets one commit.
+func (m *Module) readPIN(ctx context.Context, tx *store.Tx, a *authenticator) (*pinCounter, error) {
 	p := pinCounter{}
 	var mac []byte
 	err := tx.QueryRow(ctx, `SELECT authenticator, seq, failures, locked_until, mac FROM sam_pin WHERE authenticator = $1`, a.ID).
@@ -123,10 +125,8 @@ func (m *Module) lockPIN(ctx context.Context, tx *store.Tx, a *authenticator) (*
 	if err := m.verify(ctx, macPINCounter, p.record(), &p, mac); err != nil {
 		return nil, err
 	}
-	if seen, ok := m.marks.Load(p.record()); ok {
-		if v, ok := seen.(int64); ok && p.Seq < v {
-			return nil, tampered(p.record(), "an older counter was put back")
-		}
+	if p.Seq < m.marks.of(ctx, p.record()) {
+		return nil, tampered(p.record(), "an older counter was put back")
 	}
 	return &p, nil
 }

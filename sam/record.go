@@ -54,13 +54,8 @@ func (m *Module) verify(ctx context.Context, domain, name string, record any, ma
 // fresh refuses a record that is older than one seen before: a row put back from
 // a backup, to bring a revoked device or a destroyed key to life again. head is
 // the newest version in sam_head, q where it was read.
-func (m *Module) fresh(q store.Querier, name string, version, head int64) error {
-	mark := head
-	if seen, ok := m.marks.Load(name); ok {
-		if v, ok := seen.(int64); ok {
-			mark = max(mark, v)
-		}
-	}
+func (m *Module) fresh(ctx context.Context, q store.Querier, name string, version, head int64) error {
+	mark := max(head, m.marks.of(ctx, name))
 	switch {
 	case head == 0 || version < mark:
 		return tampered(name, fmt.Sprintf("version %d was replaced by version %d", version, mark))
@@ -68,17 +63,22 @@ func (m *Module) fresh(q store.Querier, name string, version, head int64) error 
 		return tampered(name, fmt.Sprintf("version %d was never written, the newest is %d", version, head))
 	}
 	if _, inside := q.(*store.Tx); !inside { // what a transaction reads may never be committed
-		m.seen(name, version)
+		m.marks.raise(name, version)
 	}
 	return nil
 }
 
-// seen raises the mark of a record.
-func (m *Module) seen(name string, version int64) {
-	for {
-		old, loaded := m.marks.LoadOrStore(name, version)
-		if v, ok := old.(int64); !loaded || !ok || v >= version || m.marks.CompareAndSwap(name, old, version) {
-			return
+// version is a version of a record that a transaction met.
+type version struct {
+	record string
+	number int64
+}
+
+// seenAll raises the marks of what a transaction met, once it is committed.
+func (m *Module) seenAll(all []version) {
+	for _, v := range all {
+		if v.number > 0 {
+			m.marks.raise(v.record, v.number)
 		}
 	}
 }

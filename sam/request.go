@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/countersign/countersign/internal/audit"
@@ -35,6 +36,7 @@ type request struct {
 	mac      []byte // of the approval
 	spent    string // one character for each document: 0 unspent, 1 spent
 	returned bool
+	held     *heldRequest // what does not change of it
 }
 
 // fixed is what does not change after Begin; the MAC holds it together.
@@ -78,13 +80,12 @@ func errNoRequest() error {
 // own. A pending one whose time is over comes back expired.
 func (m *Module) requestByID(ctx context.Context, q store.Querier, sid string, now time.Time) (*request, error) {
 	var (
-		r                                     request
-		issued, expires, redeem, ended, until int64
-		returned                              int64
-		mac                                   []byte
+		s                      requestRow
+		r                      request
+		ended, until, returned int64
 	)
-	err := q.QueryRow(ctx, selectRequest+`WHERE sid = $1`, sid).Scan(&r.SID, &r.raw, &r.Number, &r.ViewHash, &r.Org, &r.Client,
-		&r.Signer, &r.Gateway, &r.Lang, &issued, &expires, &redeem, &mac,
+	err := q.QueryRow(ctx, selectRequest+`WHERE sid = $1`, sid).Scan(&s.sid, &s.sad, &s.number, &s.viewHash, &s.org, &s.client,
+		&s.signer, &s.gateway, &s.lang, &s.issued, &s.expires, &s.redeem, &s.mac,
 		&r.state, &ended, &r.reason, &r.approval.Authenticator, &r.assert, &until, &r.mac, &r.spent, &returned)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, errNoRequest()
@@ -92,16 +93,11 @@ func (m *Module) requestByID(ctx context.Context, q store.Querier, sid string, n
 	if err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	r.Issued, r.Expires, r.ended, r.returned = store.Time(issued), store.Time(expires), store.Time(ended), returned != 0
-	r.Redeem = time.Duration(redeem) * time.Microsecond
-	sum := sha256.Sum256(r.raw)
-	r.SADHash = sum[:]
-	if err := m.verify(ctx, macRequest, r.record(), &r.fixed, mac); err != nil {
+	if r.held, err = m.readRequest(ctx, &s); err != nil {
 		return nil, err
 	}
-	if r.sad, err = sad.Parse(r.raw); err != nil {
-		return nil, tampered(r.record(), "its SAD is unreadable")
-	}
+	r.fixed, r.raw, r.sad = r.held.fixed, r.held.raw, r.held.sad
+	r.ended, r.returned = store.Time(ended), returned != 0
 	if len(r.spent) != len(r.sad.Documents) || strings.Trim(r.spent, "01") != "" {
 		return nil, tampered(r.record(), "its count of spent hashes is unreadable")
 	}
@@ -116,9 +112,66 @@ func (m *Module) requestByID(ctx context.Context, q store.Querier, sid string, n
 	return &r, nil
 }
 
+// requestRow is what does not change of a request, as it is stored.
+type requestRow struct {
+	sid, sad, number, viewHash, org, client, signer, gateway, lang, mac string
+	issued, expires, redeem                                             int64
+}
+
+// heldRequest is a row and what was made of it.
+type heldRequest struct {
+	row   requestRow
+	fixed fixed
+	raw   []byte
+	sad   *sad.SAD
+
+	approval atomic.Pointer[approvalRow] // the last whose MAC was right
+}
+
+// approvalRow is an approval as it is stored.
+type approvalRow struct {
+	authenticator, assert, mac string
+	approved, until            int64
+}
+
+// readRequest checks the MAC of a stored request and parses its SAD.
+func (m *Module) readRequest(ctx context.Context, s *requestRow) (*heldRequest, error) {
+	known, ok := m.memory.requests.get(s.sid)
+	if ok && known.row == *s {
+		return known, nil
+	}
+	h := &heldRequest{row: *s, raw: []byte(s.sad)}
+	sum := sha256.Sum256(h.raw)
+	h.fixed = fixed{
+		SID: s.sid, SADHash: sum[:], Number: s.number, ViewHash: []byte(s.viewHash), Org: s.org, Client: s.client,
+		Signer: s.signer, Gateway: s.gateway, Lang: s.lang, Issued: store.Time(s.issued), Expires: store.Time(s.expires),
+		Redeem: time.Duration(s.redeem) * time.Microsecond,
+	}
+	record := "request/" + s.sid
+	if err := m.verify(ctx, macRequest, record, &h.fixed, []byte(s.mac)); err != nil {
+		return nil, err
+	}
+	var err error
+	if h.sad, err = sad.Parse(h.raw); err != nil {
+		return nil, tampered(record, "its SAD is unreadable")
+	}
+	if len(h.raw) <= maxHeldSAD {
+		m.memory.requests.keep(s.sid, h)
+	}
+	return h, nil
+}
+
 // approved says whether the module itself approved the request.
 func (m *Module) approved(ctx context.Context, r *request) error {
-	return m.verify(ctx, macApproval, r.record(), &r.approval, r.mac)
+	row := approvalRow{r.approval.Authenticator, r.assert, string(r.mac), store.Micros(r.approval.Approved), store.Micros(r.approval.RedeemUntil)}
+	if known := r.held.approval.Load(); known != nil && *known == row {
+		return nil
+	}
+	if err := m.verify(ctx, macApproval, r.record(), &r.approval, r.mac); err != nil {
+		return err
+	}
+	r.held.approval.Store(&row)
+	return nil
 }
 
 func (m *Module) insertRequest(ctx context.Context, tx *store.Tx, r *request) error {
@@ -135,6 +188,13 @@ func (m *Module) insertRequest(ctx context.Context, tx *store.Tx, r *request) er
 		samapi.Pending, none, r.spent, none)
 	if err != nil {
 		return fmt.Errorf("insert request: %w", err)
+	}
+	if len(r.raw) <= maxHeldSAD {
+		m.memory.requests.keep(r.SID, &heldRequest{fixed: r.fixed, raw: r.raw, sad: r.sad, row: requestRow{
+			sid: r.SID, sad: string(r.raw), number: r.Number, viewHash: string(r.ViewHash), org: r.Org, client: r.Client,
+			signer: r.Signer, gateway: r.Gateway, lang: r.Lang, mac: string(mac),
+			issued: store.Micros(r.Issued), expires: store.Micros(r.Expires), redeem: r.Redeem.Microseconds(),
+		}})
 	}
 	return nil
 }
@@ -176,21 +236,22 @@ func (m *Module) View(ctx context.Context, sid, view string) (samapi.Request, er
 	if err != nil {
 		return samapi.Request{}, err
 	}
+	return viewOf(r), nil
+}
+
+func viewOf(r *request) samapi.Request {
 	out := samapi.Request{
-		SID: r.SID, State: r.state, Issued: r.Issued, Expires: r.Expires, Ended: r.ended,
+		SID: r.SID, State: browserState(r.state), Issued: r.Issued, Expires: r.Expires, Ended: r.ended,
 		Party: r.sad.Party.Name, SignerName: r.sad.SignerName, Reason: r.reason, Lang: r.Lang,
 		SAD: r.raw, Returned: r.returned,
 	}
 	for _, d := range r.sad.Documents {
 		out.Names = append(out.Names, d.Name)
 	}
-	switch r.state {
-	case samapi.Pending:
+	if r.state == samapi.Pending {
 		out.Number = r.Number
-	case samapi.Spent:
-		out.State = samapi.Approved // to the browser, the request is over
 	}
-	return out, nil
+	return out
 }
 
 // Return says where the browser goes once the request has its final state: the
@@ -204,14 +265,13 @@ func (m *Module) Return(ctx context.Context, sid, view string) (string, error) {
 	if r.state == samapi.Pending {
 		return "", fault.New(fault.Conflict, "the request is not decided yet").WithCode(samapi.CodeUnfinished)
 	}
-	g, err := m.gatewayByIssuer(ctx, r.Gateway)
+	to, hash, err := m.wayBack(ctx, m.db, r)
 	if err != nil {
 		return "", m.alarm(ctx, err)
 	}
 	if err := m.expire(ctx, r, now); err != nil {
 		return "", err
 	}
-	handle, hash := token()
 	n, err := m.db.Exec(ctx, `UPDATE sam_request SET handle_hash = $1 WHERE sid = $2 AND returned = 0`, hash, r.SID)
 	if err != nil {
 		return "", fmt.Errorf("write handle: %w", err)
@@ -219,15 +279,25 @@ func (m *Module) Return(ctx context.Context, sid, view string) (string, error) {
 	if n != 1 {
 		return "", fault.New(fault.Conflict, "this request has ended and its way back was used").WithCode(samapi.CodeHandle)
 	}
+	return to, nil
+}
+
+// wayBack is the address at the gateway with a new handle, and the handle's hash.
+func (m *Module) wayBack(ctx context.Context, q store.Querier, r *request) (to string, hash []byte, err error) {
+	g, err := m.gatewayByIssuer(ctx, q, r.Gateway)
+	if err != nil {
+		return "", nil, err
+	}
 	back, err := url.Parse(g.ReturnURL)
 	if err != nil {
-		return "", fmt.Errorf("return URL of %s: %w", g.Issuer, err)
+		return "", nil, fmt.Errorf("return URL of %s: %w", g.Issuer, err)
 	}
+	handle, hash := token()
 	query := back.Query()
 	query.Set("sid", r.SID)
 	query.Set("handle", handle)
 	back.RawQuery = query.Encode()
-	return back.String(), nil
+	return back.String(), hash, nil
 }
 
 // expire writes down that a request has expired, once.
@@ -235,7 +305,7 @@ func (m *Module) expire(ctx context.Context, r *request, now time.Time) error {
 	if r.state != samapi.Expired {
 		return nil
 	}
-	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE sam_request SET state = $1, ended = expires WHERE sid = $2 AND state = $3 AND expires <= $4`,
 			samapi.Expired, r.SID, samapi.Pending, store.Micros(now))
 		if err != nil || n == 0 {
@@ -254,12 +324,24 @@ func (m *Module) Outcome(ctx context.Context, sid, handle string) (samapi.Outcom
 	if err != nil {
 		return samapi.Outcome{}, err
 	}
-	r, err := m.requestByID(ctx, m.db, sid, now)
+	var out samapi.Outcome
+	err = m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		out, err = m.outcome(ctx, tx, sid, handle, now)
+		return err
+	})
 	if err != nil {
 		return samapi.Outcome{}, m.alarm(ctx, err)
 	}
+	return out, nil
+}
+
+func (m *Module) outcome(ctx context.Context, tx *store.Tx, sid, handle string, now time.Time) (samapi.Outcome, error) {
+	r, err := m.requestByID(ctx, tx, sid, now)
+	if err != nil {
+		return samapi.Outcome{}, err
+	}
 	sum := sha256.Sum256([]byte(handle))
-	n, err := m.db.Exec(ctx, `UPDATE sam_request SET returned = $1, handle_hash = $2 WHERE sid = $3 AND handle_hash = $4 AND returned = 0`,
+	n, err := tx.Exec(ctx, `UPDATE sam_request SET returned = $1, handle_hash = $2 WHERE sid = $3 AND handle_hash = $4 AND returned = 0`,
 		store.Micros(now), []byte{}, r.SID, sum[:])
 	if err != nil {
 		return samapi.Outcome{}, fmt.Errorf("redeem handle: %w", err)
@@ -270,7 +352,7 @@ func (m *Module) Outcome(ctx context.Context, sid, handle string) (samapi.Outcom
 	out := samapi.Outcome{SID: r.SID, State: r.state, Client: r.Client, Credential: r.sad.Credential, Expires: r.Expires, Reason: r.reason}
 	if r.state == samapi.Approved || r.state == samapi.Spent {
 		if err := m.approved(ctx, r); err != nil {
-			return samapi.Outcome{}, m.alarm(ctx, err)
+			return samapi.Outcome{}, err
 		}
 		out.State, out.Signer, out.Count, out.Expires = samapi.Approved, r.Signer, len(r.sad.Documents), r.approval.RedeemUntil
 	}
@@ -286,7 +368,7 @@ func (m *Module) Reject(ctx context.Context, sid, view, reason string) error {
 	if reason, err = cleanText(reason, maxReason); err != nil {
 		return err
 	}
-	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		return m.reject(ctx, tx, r, now, "browser", reason)
 	})
 }

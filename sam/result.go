@@ -23,6 +23,10 @@ const (
 	batchForgotten = "forgotten" // nobody fetched them in time
 )
 
+// openBatch is the condition of the index by which batches are found that somebody
+// must look after.
+const openBatch = `state IN ('spent', 'signed', 'burned')`
+
 // Result returns the stored signatures of a SAD that were not acknowledged, for a
 // caller who lost the answer of Sign. Whether the credential could sign now does not
 // matter: nothing is signed.
@@ -94,35 +98,55 @@ func add(out *samapi.SignResult, r *request, alg signing.Algorithm, positions, s
 // them. They are then forgotten, and no others: neither those of an answer that may
 // be lost, nor those that were made meanwhile.
 func (m *Module) Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error {
+	return m.AcknowledgeAll(ctx, []samapi.Arrival{{SID: sid, Client: client, Signatures: signatures}})
+}
+
+// maxArrivals is the most approvals of one acknowledgement.
+const maxArrivals = 1000
+
+// AcknowledgeAll is Acknowledge for many approvals, in one transaction.
+func (m *Module) AcknowledgeAll(ctx context.Context, arrived []samapi.Arrival) error {
 	now, err := m.clock.read()
 	if err != nil {
 		return err
 	}
-	arrived := make(map[string]bool, len(signatures))
-	for _, s := range signatures {
+	if len(arrived) > maxArrivals {
+		return fault.New(fault.TooLarge, "at most %d approvals are acknowledged at once", maxArrivals)
+	}
+	return m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+		for _, a := range arrived {
+			if err := m.acknowledge(ctx, tx, a, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (m *Module) acknowledge(ctx context.Context, tx *store.Tx, a samapi.Arrival, now time.Time) error {
+	arrived := make(map[string]bool, len(a.Signatures))
+	for _, s := range a.Signatures {
 		arrived[string(s)] = true
 	}
-	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		batches, err := keptBatches(ctx, tx, sid, client)
+	batches, err := keptBatches(ctx, tx, a.SID, a.Client)
+	if err != nil {
+		return err
+	}
+	said := delivery{}
+	for _, b := range batches {
+		n, err := b.forget(ctx, tx, arrived, now)
 		if err != nil {
 			return err
 		}
-		said := delivery{}
-		for _, b := range batches {
-			n, err := b.forget(ctx, tx, arrived, now)
-			if err != nil {
-				return err
-			}
-			if n > 0 {
-				said.Batches = append(said.Batches, b.id)
-				said.Signatures += n
-			}
+		if n > 0 {
+			said.Batches = append(said.Batches, b.id)
+			said.Signatures += n
 		}
-		if said.Signatures == 0 {
-			return nil // again, or never signed: there is nothing to forget
-		}
-		return m.audit.Append(ctx, tx, audit.Event{Type: eventDelivered, Actor: "client:" + client, SID: sid, Data: said})
-	})
+	}
+	if said.Signatures == 0 {
+		return nil // again, or never signed: there is nothing to forget
+	}
+	return m.audit.Append(ctx, tx, audit.Event{Type: eventDelivered, Actor: "client:" + a.Client, SID: a.SID, Data: said})
 }
 
 // delivery is the data of an event signature.delivered: how many signatures of
@@ -197,7 +221,7 @@ func (b *kept) forget(ctx context.Context, tx *store.Tx, arrived map[string]bool
 
 // burn gives up a batch that was spent and not signed.
 func (m *Module) burn(ctx context.Context, batch, why string) error {
-	return m.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
+	return m.tx(ctx, func(ctx context.Context, tx *store.Tx) error {
 		var sid, client, positions string
 		err := tx.QueryRow(ctx, `SELECT sid, client, positions FROM sam_batch WHERE id = $1`, batch).Scan(&sid, &client, &positions)
 		if err != nil {
@@ -233,7 +257,7 @@ func (m *Module) recover(ctx context.Context) error {
 }
 
 func (m *Module) burnOld(ctx context.Context, before int64) error {
-	ids, err := m.strings(ctx, `SELECT id FROM sam_batch WHERE state = $1 AND begun <= $2`, batchSpent, before)
+	ids, err := m.strings(ctx, `SELECT id FROM sam_batch WHERE `+openBatch+` AND state = $1 AND begun <= $2`, batchSpent, before)
 	if err != nil {
 		return fmt.Errorf("find burned signatures: %w", err)
 	}
@@ -286,7 +310,7 @@ func (m *Module) Maintain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sids, err := m.strings(ctx, `SELECT sid FROM sam_request WHERE state = $1 AND expires <= $2 ORDER BY expires LIMIT 500`, samapi.Pending, store.Micros(now))
+	sids, err := m.strings(ctx, `SELECT sid FROM sam_request WHERE state = 'pending' AND expires <= $1 LIMIT 500`, store.Micros(now))
 	if err != nil {
 		return fmt.Errorf("find expired requests: %w", err)
 	}
@@ -302,7 +326,10 @@ func (m *Module) Maintain(ctx context.Context) error {
 	if err := m.burnOld(ctx, store.Micros(now.Add(-burnAfter))); err != nil {
 		return err
 	}
-	_, err = m.db.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = '', ended = $2 WHERE state = $3 AND begun <= $4`,
+	if err := m.forgetSessions(ctx, now); err != nil {
+		return err
+	}
+	_, err = m.db.Exec(ctx, `UPDATE sam_batch SET state = $1, signatures = '', ended = $2 WHERE `+openBatch+` AND state = $3 AND begun <= $4`,
 		batchForgotten, store.Micros(now), batchSigned, store.Micros(now.Add(-m.limits.Keep)))
 	if err != nil {
 		return fmt.Errorf("forget signatures: %w", err)

@@ -31,6 +31,7 @@ func refused(t *testing.T, err error, code string) {
 }
 
 func TestApprovedHashIsSignedAndRecorded(t *testing.T) {
+	t.Attr("control", "D35")
 	t.Attr("control", "D04")
 	t.Attr("control", "D28")
 	for _, mechanism := range []string{samapi.DeviceKey, samapi.WebAuthn} {
@@ -230,6 +231,7 @@ func TestSignRefusesWhatWasNotApproved(t *testing.T) {
 // TestNoSignerReachesAnothersKey tries every device and every approval with every
 // credential.
 func TestNoSignerReachesAnothersKey(t *testing.T) {
+	t.Attr("control", "D35")
 	t.Attr("control", "D03")
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		r := samtest.New(t, db, samtest.Config{Limits: noLimits})

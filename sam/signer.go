@@ -37,6 +37,7 @@ const selectSigner = `SELECT s.id, s.subject, s.assurance, s.authority, s.added,
 
 // signerByID reads a signer and checks that the record is the module's own.
 func (m *Module) signerByID(ctx context.Context, q store.Querier, id string) (*signer, error) {
+	ctx = m.reading(ctx)
 	s, err := m.scanSigner(ctx, q, q.QueryRow(ctx, selectSigner+`WHERE s.id = $1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fault.New(fault.NotFound, "there is no signer %q", id)
@@ -46,23 +47,46 @@ func (m *Module) signerByID(ctx context.Context, q store.Querier, id string) (*s
 
 func (m *Module) scanSigner(ctx context.Context, q store.Querier, row scanner) (*signer, error) {
 	var (
-		s           signer
-		subject     string
-		added, head int64
-		mac         []byte
+		r    signerRow
+		head int64
 	)
-	err := row.Scan(&s.ID, &subject, &s.Assurance, &s.Authority, &added, &s.Version, &mac, &head)
+	err := row.Scan(&r.id, &r.subject, &r.assurance, &r.authority, &r.added, &r.version, &r.mac, &head)
 	if err != nil {
 		return nil, fmt.Errorf("read signer: %w", err)
 	}
-	s.Added = store.Time(added)
-	if err := signing.DecodeCanonical([]byte(subject), &s.Subject); err != nil {
+	known, ok := m.memory.signers.get(r.id)
+	if !ok || known.row != r {
+		if known, err = m.readSigner(ctx, &r); err != nil {
+			return nil, err
+		}
+		m.memory.signers.keep(r.id, known)
+	}
+	s := known.signer // callers make its next version of it
+	return &s, m.fresh(ctx, q, s.record(), s.Version, head)
+}
+
+// signerRow is a signer as stored.
+type signerRow struct {
+	id, subject, assurance, authority, mac string
+	added, version                         int64
+}
+
+// heldSigner is a row and what was made of it.
+type heldSigner struct {
+	row    signerRow
+	signer signer
+}
+
+// readSigner checks the MAC of a stored signer.
+func (m *Module) readSigner(ctx context.Context, r *signerRow) (*heldSigner, error) {
+	s := signer{ID: r.id, Assurance: r.assurance, Authority: r.authority, Added: store.Time(r.added), Version: r.version}
+	if err := signing.DecodeCanonical([]byte(r.subject), &s.Subject); err != nil {
 		return nil, tampered(s.record(), "its subject is unreadable")
 	}
-	if err := m.verify(ctx, macSigner, s.record(), &s, mac); err != nil {
+	if err := m.verify(ctx, macSigner, s.record(), &s, []byte(r.mac)); err != nil {
 		return nil, err
 	}
-	return &s, m.fresh(q, s.record(), s.Version, head)
+	return &heldSigner{*r, s}, nil
 }
 
 // scanner is a *sql.Row or *sql.Rows.

@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	case done:
 		return 0
 	}
+	daemon.SpareGC()
 	ctx, stop := daemon.Context(ctx, c.WithParent, in)
 	defer stop()
 	err = daemon.New("sam", errw).Serve(ctx, func(ctx context.Context, p *daemon.Process) (func() error, error) { return open(ctx, p, &s) })

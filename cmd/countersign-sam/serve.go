@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -17,7 +18,6 @@ import (
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/ui"
 	"github.com/countersign/countersign/internal/web"
-	"github.com/countersign/countersign/keystore/soft"
 	"github.com/countersign/countersign/sam"
 	"github.com/countersign/countersign/sam/approval"
 	"github.com/countersign/countersign/sam/samrpc"
@@ -30,8 +30,9 @@ type settings struct {
 	RPID       string        `config:"rp_id" doc:"WebAuthn relying party ID; by default the host of the approval origin."`
 	Issuer     string        `config:"issuer" doc:"Name of the module in what it signs; by default the approval origin. It must stay."`
 	Database   string        `config:"database,required" doc:"sqlite:PATH or postgres://…, of the module alone."`
-	Keys       config.Path   `config:"keys,required" doc:"Folder of the software keystore."`
-	Passphrase config.Secret `config:"passphrase_file,required" doc:"File with the keystore's passphrase; 64 random hex digits are best."`
+	Keys       config.Path   `config:"keys" doc:"Folder of the software keystore; not with hsm."`
+	Passphrase config.Secret `config:"passphrase_file" doc:"File with the software keystore's passphrase; 64 random hex digits are best."`
+	HSM        hsmSettings   `config:"hsm" doc:"The keys are in a hardware security module. Needs a build with cgo."`
 	Socket     config.Path   `config:"socket,required" doc:"Unix socket for the gateway."`
 	Users      []int         `config:"gateway_uids" doc:"Users whose processes may connect to it; by default only the module's own."`
 	Anchors    []config.Path `config:"anchors,required" doc:"PEM files with the certificates up to which signers' certificates must chain."`
@@ -41,10 +42,11 @@ type settings struct {
 	Rate       float64       `config:"approval_rate" doc:"Approvals and enrolments a second of one client address, on average; looking at requests may be four times as frequent."`
 	Burst      int           `config:"approval_burst" doc:"Approvals and enrolments of one client address at once."`
 	Redeem     time.Duration `config:"redeem_time" doc:"How long after the approval signatures may be asked for."`
+	Limits     limitSettings `config:"limits" doc:"What one request may ask for."`
 }
 
 func defaults() settings {
-	return settings{Wait: 5 * time.Minute, Redeem: 5 * time.Minute, Rate: 5, Burst: 30}
+	return settings{Wait: 5 * time.Minute, Redeem: 5 * time.Minute, Rate: 5, Burst: 30, Limits: limitDefaults()}
 }
 
 // open opens the module and its three doors: the gateway's socket, the
@@ -59,18 +61,21 @@ func open(ctx context.Context, p *daemon.Process, s *settings) (closing func() e
 		return nil, err
 	}
 	closing = db.Close
-	keys, err := soft.Open(ctx, soft.Config{Dir: string(s.Keys), Passphrase: s.Passphrase.Bytes()})
+	keys, err := openKeys(ctx, s, p.Log)
 	if err != nil {
 		return closing, err
 	}
 	closing = func() error { return errors.Join(keys.Close(), db.Close()) }
+	if err := proveKeys(ctx, keys, p.Log); err != nil {
+		return closing, err
+	}
 	log, err := p.OpenAudit(ctx, db, keys, strings.TrimSuffix(s.Approval, "/")+"/log")
 	if err != nil {
 		return closing, err
 	}
 	m, err := sam.New(ctx, sam.Config{
 		Keys: keys, DB: db, Audit: log, Anchors: anchors, ApprovalURL: s.Approval, Issuer: s.Issuer, RPID: s.RPID,
-		Logger: p.Log, Limits: sam.Limits{Approval: s.Wait, Redeem: s.Redeem},
+		Logger: p.Log, Limits: s.limits(),
 	})
 	if err != nil {
 		return closing, err
@@ -91,12 +96,21 @@ func doors(ctx context.Context, p *daemon.Process, s *settings, db *store.DB, m 
 	if len(users) > 0 {
 		socket.Mode = 0o660
 	}
-	if err := p.Socket(ctx, socket, web.Wrap(samrpc.Handler(m), p.Web(s.Door, false))); err != nil {
+	if err := p.Socket(ctx, socket, web.Wrap(samrpc.Handler(m), p.LocalWeb(s.Door))); err != nil {
 		return err
 	}
 	checks := web.Checks{"database": db.Ping, "module": m.Ready}
 	admin := http.NewServeMux()
-	p.Status(admin, s.Door, checks, func(ctx context.Context) map[string]string { return facts(ctx, m, s) })
+	// The probe is for the operator who asks, not for everybody's /readyz.
+	looks := maps.Clone(checks)
+	looks["keystore"] = func(ctx context.Context) error {
+		c, err := m.Probe(ctx)
+		if err != nil {
+			return err
+		}
+		return proven(c)
+	}
+	p.Status(admin, s.Door, looks, func(ctx context.Context) map[string]string { return facts(ctx, m, s) })
 	admin.Handle("/", samrpc.AdminHandler(m))
 	if err := p.Socket(ctx, web.SocketConfig{Path: string(s.Door.Admin)}, web.Wrap(admin, p.Web(s.Door, false))); err != nil {
 		return err
@@ -107,7 +121,7 @@ func doors(ctx context.Context, p *daemon.Process, s *settings, db *store.DB, m 
 // approvalDoor opens the origin on which signers approve.
 func approvalDoor(ctx context.Context, p *daemon.Process, s *settings, checks web.Checks, m *sam.Module) error {
 	pages, err := approval.New(approval.Config{
-		Module: m, Origin: strings.TrimSuffix(s.Approval, "/"), Site: ui.Site{Org: s.Org, Test: s.Test},
+		Module: m, Origin: strings.TrimSuffix(s.Approval, "/"), RPID: s.RPID, Stop: ctx.Done(), Site: ui.Site{Org: s.Org, Test: s.Test},
 		Approvals: &web.Limiter{Rate: s.Rate, Burst: s.Burst}, Views: &web.Limiter{Rate: 4 * s.Rate, Burst: 4 * s.Burst},
 	})
 	if err != nil {
@@ -130,6 +144,11 @@ func approvalDoor(ctx context.Context, p *daemon.Process, s *settings, checks we
 // facts are what an operator may want to see at a glance.
 func facts(ctx context.Context, m *sam.Module, s *settings) map[string]string {
 	out := map[string]string{"address": s.Approval}
+	if c, err := m.Probe(ctx); err != nil {
+		out["keystore"] = err.Error()
+	} else {
+		keyFacts(c, out)
+	}
 	st, err := m.Status(ctx)
 	if err != nil {
 		out["status"] = err.Error()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
@@ -31,6 +32,7 @@ type door struct {
 
 	t    *testing.T
 	base string
+	jar  http.CookieJar // of the one browser
 }
 
 func open(t *testing.T, c samtest.Config) *door {
@@ -45,7 +47,16 @@ func open(t *testing.T, c samtest.Config) *door {
 	}
 	s := httptest.NewServer(web.Wrap(h, web.Config{Name: "approval"}))
 	t.Cleanup(s.Close)
-	return &door{r, t, s.URL}
+	return newDoor(t, r, s.URL)
+}
+
+func newDoor(t *testing.T, r *samtest.Rig, base string) *door {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &door{r, t, base, jar}
 }
 
 type reply struct {
@@ -67,11 +78,15 @@ func (d *door) do(method, path, accept, kind, body string, header ...string) rep
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
+	for _, c := range d.jar.Cookies(req.URL) {
+		req.AddCookie(c)
+	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	d.jar.SetCookies(req.URL, resp.Cookies())
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		d.t.Fatal(err)
@@ -92,6 +107,9 @@ func (d *door) post(path string, v any) reply {
 	return d.do(http.MethodPost, path, "application/json", "application/json", string(b))
 }
 
+// inline is what the policy forbids: scripts with a text that is no data, handlers, styles.
+var inline = regexp.MustCompile(`(?i)<script>|<script type="(text|module)|\son[a-z]+="|\sstyle="|<style|javascript:`)
+
 // want checks status and content of a page, and what every page must have.
 func (r reply) want(t *testing.T, status int, texts ...string) {
 	t.Helper()
@@ -104,11 +122,11 @@ func (r reply) want(t *testing.T, status int, texts ...string) {
 		}
 	}
 	if strings.Contains(r.Header.Get("Content-Type"), "html") {
-		if got := r.Header.Get("Content-Security-Policy"); got != ui.Policy {
+		if got := r.Header.Get("Content-Security-Policy"); got != ui.Policy && !strings.Contains(got, "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'") {
 			t.Errorf("policy %q", got)
 		}
-		if strings.Contains(r.body, "<script") || strings.Contains(r.body, "style=") || strings.Contains(r.body, "ZgotmplZ") {
-			t.Errorf("script, inline style or failed escape in:\n%s", r.body)
+		if inline.MatchString(r.body) || strings.Contains(r.body, "ZgotmplZ") || strings.Contains(r.body, "<no value>") {
+			t.Errorf("script or style inside of the page, or failed escape, in:\n%s", r.body)
 		}
 	}
 	if r.Header.Get("Cache-Control") != "no-store" {
@@ -190,7 +208,7 @@ func TestPageShowsTheNumberUntilTheRequestIsDecided(t *testing.T) {
 	if strings.Contains(done.body, "refresh") {
 		t.Error("a finished page loads itself again")
 	}
-	d.page(s.Return).want(t, http.StatusConflict, "That was not possible")
+	d.page(s.Return).want(t, http.StatusConflict, "The way back was used before")
 }
 
 func TestPageOfEachEnd(t *testing.T) {

@@ -55,6 +55,10 @@ type Device struct {
 	// has the document; ok is false if it has not. May be nil.
 	Digest func(ctx context.Context, d sad.Doc) (digest []byte, ok bool, err error)
 	Net    Net
+	// End is the relying party's redirect URI, if it is known: where the way ends. With
+	// it the way may lead through other services, as when a gateway has the approval
+	// taken by the trust service that holds the key.
+	End string
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -73,6 +77,7 @@ func (d *Device) Approve(ctx context.Context, start string) (string, error) {
 		return "", err
 	}
 	w := &walk{Device: d, browser: newBrowser(d.Net), gateway: origin(u)}
+	defer w.browser.close()
 	page, ended, err := w.toApproval(ctx, u)
 	if err != nil || ended != "" {
 		return ended, err
@@ -88,17 +93,21 @@ type walk struct {
 	*Device
 
 	browser *browser
-	gateway string // origin where the way began
+	gateway string   // origin where the way began
+	passed  []string // origins on the way to the approval page, the gateway's first
 	status  struct {
 		SID     string    `json:"sid"`
 		State   string    `json:"state"`
 		Number  string    `json:"number"`
 		Expires time.Time `json:"expires"`
 		SAD     string    `json:"sad"`
-		Return  string    `json:"return"`
-		Reason  string    `json:"reason"`
+		// Bytes of the SAD, from a page that has room for them.
+		Bytes  []byte `json:"sadBytes"`
+		Return string `json:"return"`
+		Reason string `json:"reason"`
 	}
 	page *url.URL
+	back string // the way back to the gateway, if the approval was answered with it
 }
 
 // toApproval follows redirects to the approval origin. Any other place where they
@@ -108,9 +117,10 @@ func (w *walk) toApproval(ctx context.Context, u *url.URL) (page *url.URL, ended
 		if origin(u) == w.Key.Approval {
 			return u, "", nil
 		}
-		if origin(u) != w.gateway {
+		if w.isEnd(u) {
 			return nil, u.String(), nil
 		}
+		w.pass(u)
 		a, err := w.browser.get(ctx, u)
 		if err != nil {
 			return nil, "", err
@@ -124,6 +134,22 @@ func (w *walk) toApproval(ctx context.Context, u *url.URL) (page *url.URL, ended
 		u = a.to
 	}
 	return nil, "", fault.New(fault.Unavailable, "%s sends the browser in circles", w.gateway)
+}
+
+// isEnd reports whether the browser has left for the relying party: it is at its
+// redirect URI or, where that is not known, not at the gateway.
+func (w *walk) isEnd(u *url.URL) bool {
+	if w.End == "" {
+		return origin(u) != w.gateway
+	}
+	end, err := url.Parse(w.End)
+	return err != nil || (origin(u) == origin(end) && u.Path == end.Path)
+}
+
+func (w *walk) pass(u *url.URL) {
+	if !slices.Contains(w.passed, origin(u)) {
+		w.passed = append(w.passed, origin(u))
+	}
 }
 
 // decide shows the request and sends the signer's decision.
@@ -171,18 +197,11 @@ func (w *walk) decide(ctx context.Context, page *url.URL) error {
 
 // fetch reads the SAD and refuses one that this device must not sign.
 func (w *walk) fetch(ctx context.Context) ([]byte, *sad.SAD, error) {
-	u, err := w.local(w.status.SAD)
+	raw, err := w.raw(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := w.browser.get(ctx, u)
-	if err != nil {
-		return nil, nil, err
-	}
-	if a.status != http.StatusOK {
-		return nil, nil, a.refusal(u.Host)
-	}
-	s, err := sad.Parse(a.body)
+	s, err := sad.Parse(raw)
 	if err != nil {
 		return nil, nil, fault.New(fault.Unavailable, "the approval page sent something that is no request; nothing was signed").Because(err)
 	}
@@ -198,7 +217,26 @@ func (w *walk) fetch(ctx context.Context) ([]byte, *sad.SAD, error) {
 	case !now.Before(s.Expires):
 		err = fault.New(fault.Expired, "the request ended at %s by this machine's clock", s.Expires.Format(time.RFC3339)).WithCode(samapi.CodeSADExpired)
 	}
-	return a.body, s, err
+	return raw, s, err
+}
+
+// raw is the SAD's bytes: what the device parses, shows and signs.
+func (w *walk) raw(ctx context.Context) ([]byte, error) {
+	if len(w.status.Bytes) > 0 {
+		return w.status.Bytes, nil
+	}
+	u, err := w.local(w.status.SAD)
+	if err != nil {
+		return nil, err
+	}
+	a, err := w.browser.get(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	if a.status != http.StatusOK {
+		return nil, a.refusal(u.Host)
+	}
+	return a.body, nil
 }
 
 // check looks at each document as far as this device can.
@@ -250,6 +288,7 @@ func (w *walk) approve(ctx context.Context, raw []byte, checked []int, a Answer)
 	}
 	var out struct {
 		State string `json:"state"`
+		To    string `json:"to"`
 	}
 	yes := samapi.Approval{Authenticator: w.Key.Authenticator, Signature: sig, PIN: a.PIN, Number: strings.TrimSpace(a.Number)}
 	if slices.Min(checked) == 2 {
@@ -259,12 +298,14 @@ func (w *walk) approve(ctx context.Context, raw []byte, checked []int, a Answer)
 	if err != nil {
 		return err
 	}
+	u.RawQuery = w.page.RawQuery // who has seen the page may take the way back
 	if err := w.browser.post(ctx, u.String(), yes, &out); err != nil {
 		return err
 	}
 	if out.State != samapi.Approved {
 		return fault.New(fault.Unavailable, "the approval was answered with state %q", out.State)
 	}
+	w.back = out.To
 	return nil
 }
 
@@ -278,34 +319,57 @@ func (w *walk) reject(ctx context.Context, reason string) error {
 	return w.browser.post(ctx, u.String(), map[string]string{"reason": reason}, &out)
 }
 
-// home goes back through the gateway. The first redirect that leaves the gateway's
-// return page is the end.
-func (w *walk) home(ctx context.Context) (string, error) {
+// wayBack is where the approval page sends the browser: it came with the answer to
+// the approval, or is asked for.
+func (w *walk) wayBack(ctx context.Context) (*answer, error) {
+	if w.back != "" {
+		to, err := parseURL(w.back)
+		return &answer{to: to}, err
+	}
 	u, err := w.local(w.status.Return)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	a, err := w.browser.get(ctx, u)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if a.to == nil {
-		return "", a.refusal(u.Host)
+		return nil, a.refusal(u.Host)
+	}
+	return a, nil
+}
+
+// home goes back through the services that it came through. The first redirect
+// that leaves them is the end.
+func (w *walk) home(ctx context.Context) (string, error) {
+	a, err := w.wayBack(ctx)
+	if w.gateway == w.Key.Approval && fault.Of(err).Code == samapi.CodeOtherBrowser {
+		return w.page.String(), nil // a browser opened the page, and goes on by itself
+	}
+	if err != nil {
+		return "", err
 	}
 	if w.gateway == w.Key.Approval {
 		return a.to.String(), nil // started at the approval page: the gateway knows another browser
 	}
-	if origin(a.to) != w.gateway {
-		return "", fault.New(fault.Forbidden, "the approval page sends the browser to %s, the request began at %s", origin(a.to), w.gateway)
+	for range maxRedirects {
+		if !slices.Contains(w.passed, origin(a.to)) {
+			return "", fault.New(fault.Forbidden, "the approval page sends the browser to %s, the request began at %s", origin(a.to), w.gateway)
+		}
+		back, err := w.browser.get(ctx, a.to)
+		if err != nil {
+			return "", err
+		}
+		if back.to == nil {
+			return "", back.refusal(a.to.Host)
+		}
+		if w.End == "" || w.isEnd(back.to) {
+			return back.to.String(), nil
+		}
+		a = back
 	}
-	back, err := w.browser.get(ctx, a.to)
-	if err != nil {
-		return "", err
-	}
-	if back.to == nil {
-		return "", back.refusal(a.to.Host)
-	}
-	return back.to.String(), nil
+	return "", fault.New(fault.Unavailable, "%s sends the browser in circles", w.gateway)
 }
 
 // local resolves a path of the approval origin and refuses to leave it.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // Bounds of what is fetched.
@@ -30,51 +31,53 @@ const (
 // Net says how the device reaches the network.
 type Net struct {
 	Roots *x509.CertPool // of https servers; nil is the system's
+	// Transport carries the requests of all approvals, so that their connections are
+	// used again; see [NewTransport]. Nil: each approval has its own.
+	Transport http.RoundTripper
+}
+
+// NewTransport returns a transport that trusts these roots; nil is the system's.
+func NewTransport(roots *x509.CertPool) *http.Transport {
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dial,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     time.Minute,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+	}
 }
 
 // browser follows redirects and keeps cookies, as the signer's browser would, and
 // shows every hop to its caller.
-type browser struct{ http *http.Client }
+type browser struct {
+	http *http.Client
+	// close ends the connections that are nobody else's.
+	close func()
+}
 
 func newBrowser(n Net) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		panic(err) // only with options
 	}
+	carrier, end := n.Transport, func() {}
+	if carrier == nil {
+		own := NewTransport(n.Roots)
+		carrier, end = own, own.CloseIdleConnections
+	}
 	return &browser{&http.Client{
-		Jar:     jar,
-		Timeout: pageTimeout,
-		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dial,
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: n.Roots},
-			TLSHandshakeTimeout: 10 * time.Second,
-			ForceAttemptHTTP2:   true,
-			DisableCompression:  true,
-		},
+		Jar:           jar,
+		Timeout:       pageTimeout,
+		Transport:     carrier,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}, end}
 }
 
-// dial connects names below localhost to this machine, as browsers do (RFC 6761
-// §6.3); resolvers do not know them.
+// dial connects names below localhost to this machine, as browsers do.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	d := &net.Dialer{Timeout: 10 * time.Second}
-	if host != "localhost" && !strings.HasSuffix(host, ".localhost") {
-		return d.DialContext(ctx, network, address)
-	}
-	conn, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-	if err == nil {
-		return conn, nil
-	}
-	if conn6, err6 := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
-		return conn6, nil
-	}
-	return nil, err
+	return loopback.Dial(ctx, &net.Dialer{Timeout: 10 * time.Second}, network, address)
 }
 
 // answer is one hop: a redirect, or a body.

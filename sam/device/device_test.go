@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,6 +41,10 @@ type world struct {
 	sid     string
 	next    string // the approval page of the request
 	refuse  string // where the gateway sends the browser instead
+	outer   string // the service before the gateway, or ""
+	// page, unless nil, stands before the approval origin.
+	page  func(h http.Handler, w http.ResponseWriter, r *http.Request)
+	asked []string // paths of the approval origin
 }
 
 func newWorld(t *testing.T) *world {
@@ -58,7 +63,16 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: web.Wrap(h, web.Config{}), ReadHeaderTimeout: time.Second}}
+	wrapped := web.Wrap(h, web.Config{})
+	front := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.asked = append(w.asked, r.Method+" "+path.Base(r.URL.Path))
+		if w.page != nil {
+			w.page(wrapped, rw, r)
+			return
+		}
+		wrapped.ServeHTTP(rw, r)
+	})
+	s := &httptest.Server{Listener: l, Config: &http.Server{Handler: front, ReadHeaderTimeout: time.Second}}
 	s.Start()
 	t.Cleanup(s.Close)
 	w.gateway = httptest.NewServer(http.HandlerFunc(w.serve))
@@ -118,7 +132,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 			http.Error(rw, "{}", http.StatusBadRequest)
 			return
 		}
-		http.Redirect(rw, r, party+"?state="+out.State, http.StatusSeeOther)
+		http.Redirect(rw, r, w.after()+"?state="+out.State, http.StatusSeeOther)
 	default:
 		http.NotFound(rw, r)
 	}

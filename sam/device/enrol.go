@@ -20,7 +20,10 @@ type Enrolment struct {
 	PIN  string // 6 to 12 digits
 	Name string // of the device, e.g. "Ada's laptop"
 	Path string // of the key file, which must not exist
-	Net  Net
+	// Machine enrols a machine that uses a seal without a person: it has no PIN, and
+	// its key approves nothing but its own orders.
+	Machine bool
+	Net     Net
 }
 
 // Enrol makes a device key, has it enrolled, and writes it to a file.
@@ -61,7 +64,11 @@ func (k *Key) request(enrolment string, e Enrolment) (*samapi.Enrol, error) {
 	if err != nil {
 		return nil, err
 	}
-	challenge, err := samapi.EnrolChallenge(enrolment, samapi.DeviceKey, spki)
+	mechanism := samapi.DeviceKey
+	if e.Machine {
+		mechanism = samapi.Delegation
+	}
+	challenge, err := samapi.EnrolChallenge(enrolment, mechanism, spki)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +77,6 @@ func (k *Key) request(enrolment string, e Enrolment) (*samapi.Enrol, error) {
 		return nil, fmt.Errorf("prove the device key: %w", err)
 	}
 	return &samapi.Enrol{
-		Code: e.Code, Mechanism: samapi.DeviceKey, Name: e.Name, SPKI: spki, Signature: sig, PIN: e.PIN,
+		Code: e.Code, Mechanism: mechanism, Name: e.Name, SPKI: spki, Signature: sig, PIN: e.PIN,
 	}, nil
 }

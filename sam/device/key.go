@@ -1,6 +1,7 @@
 package device
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -41,6 +42,9 @@ func newKey() (*Key, error) {
 	}
 	return &Key{Version: 1, PKCS8: der, key: k}, nil
 }
+
+// Private is the key itself, for a machine that gives orders with it.
+func (k *Key) Private() crypto.Signer { return k.key }
 
 func (k *Key) spki() ([]byte, error) { return x509.MarshalPKIXPublicKey(&k.key.PublicKey) }
 

@@ -15,10 +15,28 @@ type Approval struct {
 	WebAuthn *Assertion `json:"webauthn,omitempty"`
 	PIN      string     `json:"pin,omitempty"` // devicekey only; a passkey verifies its user itself
 	Number   string     `json:"number"`        // the number on the screen that started the request
+	// View is the token of the browser that started the request. A passkey used
+	// there approves with it instead of the number: there is no other screen.
+	View string `json:"view,omitempty"`
+	// Claim is the secret of the browser that opened the request's page first; it
+	// comes beside the approval, in a cookie.
+	Claim string `json:"-"`
+	// Statement is the device's own word about the documents, under its key. For
+	// devicekey.
+	Statement *SignedStatement `json:"statement,omitempty"`
 	// StatedWysiwys is 2 when the device says that it recomputed every document's
 	// digest from the document itself. It is the device's word: it is recorded as
-	// such, is not part of what the device signs, and no policy counts it.
+	// such, is not part of what the device signs, and no policy counts it. Statement
+	// says the same under the device's key.
 	StatedWysiwys int `json:"statedWysiwys,omitempty"`
+}
+
+// Decision is what became of a request by an approval.
+type Decision struct {
+	State string // of the request
+	// Return is where the browser that started the request goes, with a handle that
+	// is good once. It is empty for whoever does not hold that browser's view token.
+	Return string
 }
 
 // Assertion is the result of navigator.credentials.get (WebAuthn L2 §7.2).

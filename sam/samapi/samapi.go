@@ -119,6 +119,13 @@ type SignResult struct {
 	Algorithms []signing.Algorithm `json:"algorithms,omitempty"`
 }
 
+// Arrival says which signatures of an approval its client has.
+type Arrival struct {
+	SID        string   `json:"sid"`
+	Client     string   `json:"client"`
+	Signatures [][]byte `json:"signatures"`
+}
+
 // Codes of faults that the module raises and protocols map to their own words.
 const (
 	CodeUnknownCredential  = "unknown_credential"

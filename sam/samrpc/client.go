@@ -1,13 +1,10 @@
 package samrpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -26,21 +23,9 @@ const (
 
 // socket calls operations over one Unix socket. A call is never tried again: the
 // module may have carried it out.
-type socket struct{ http *http.Client }
+type socket struct{ http *pool }
 
-func dial(path string) socket {
-	d := &net.Dialer{Timeout: 5 * time.Second}
-	return socket{&http.Client{
-		Timeout: callTimeout,
-		Transport: &http.Transport{
-			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
-			MaxIdleConnsPerHost: 64,
-			IdleConnTimeout:     time.Minute,
-			DisableCompression:  true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
+func dial(path string) socket { return socket{&pool{path: path}} }
 
 // Client speaks to the gateway's socket. All methods may be called at once; their
 // errors are the module's own faults, or Unavailable if it cannot be reached.
@@ -69,27 +54,17 @@ func call[A any](ctx context.Context, s socket, name string, q any) (answer A, e
 	if len(body) > maxBody {
 		return answer, fault.New(fault.TooLarge, "the request has %d KB, the signature activation module takes %d", len(body)>>10, maxBody>>10)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sam"+prefix+name, bytes.NewReader(body))
-	if err != nil {
-		return answer, fmt.Errorf("%s: %w", name, err)
-	}
-	r.Header.Set("Content-Type", "application/json")
 	away := func(cause error) error {
 		return fault.New(fault.Unavailable, "the signature activation module does not answer").Because(fmt.Errorf("%s: %w", name, cause))
 	}
-	resp, err := s.http.Do(r)
-	if err != nil {
-		return answer, away(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	status, data, err := s.http.post(ctx, prefix+name, body, maxAnswer)
 	switch {
 	case err != nil:
 		return answer, away(err)
 	case len(data) > maxAnswer:
 		return answer, away(errors.New("the answer is too long"))
-	case resp.StatusCode != http.StatusOK:
-		return answer, refused(data, resp.StatusCode, away)
+	case status != http.StatusOK:
+		return answer, refused(data, status, away)
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return answer, away(err)
@@ -169,6 +144,17 @@ func (c *Client) Acknowledge(ctx context.Context, sid, client string, signatures
 	return err
 }
 
+// AcknowledgeAll is Acknowledge for many approvals at once: all or none.
+func (c *Client) AcknowledgeAll(ctx context.Context, arrived []samapi.Arrival) error {
+	_, err := call[nothing](ctx, c.socket, "acknowledge-all", arrived)
+	return err
+}
+
+// Delegate passes a machine's order on.
+func (c *Client) Delegate(ctx context.Context, in samapi.Delegated) (samapi.Outcome, error) {
+	return call[samapi.Outcome](ctx, c.socket, "delegate", in)
+}
+
 // EnrolSigner passes an RA's order on.
 func (c *Client) EnrolSigner(ctx context.Context, o signing.Signed) (samapi.Enrolment, error) {
 	return call[samapi.Enrolment](ctx, c.socket, "enrol-signer", o)
@@ -197,6 +183,11 @@ func (c *Client) SetCredentialState(ctx context.Context, o signing.Signed) error
 // DestroyKey passes an RA's order on.
 func (c *Client) DestroyKey(ctx context.Context, o signing.Signed) error {
 	return c.order(ctx, "destroy-key", o)
+}
+
+// LiftBlock passes an RA's order on.
+func (c *Client) LiftBlock(ctx context.Context, o signing.Signed) error {
+	return c.order(ctx, "lift-block", o)
 }
 
 // RegisterAuthority lets a registration authority give orders.
@@ -249,4 +240,19 @@ func (c *AdminClient) Rewrap(ctx context.Context) (int, error) {
 // Probe exercises the keystore.
 func (c *AdminClient) Probe(ctx context.Context) (keystore.Capabilities, error) {
 	return call[keystore.Capabilities](ctx, c.socket, "probe", nothing{})
+}
+
+// Inventory lists the keys and the bounds that the module enforces.
+func (c *AdminClient) Inventory(ctx context.Context) (samapi.Inventory, error) {
+	return call[samapi.Inventory](ctx, c.socket, "inventory", nothing{})
+}
+
+// Ledger reads the whole event log.
+func (c *AdminClient) Ledger(ctx context.Context, kept []string) (samapi.Ledger, error) {
+	return call[samapi.Ledger](ctx, c.socket, "ledger", checkpoints{kept})
+}
+
+// Attest has the log hold the digest of a report, and returns the proof.
+func (c *AdminClient) Attest(ctx context.Context, a samapi.Attestation) (json.RawMessage, error) {
+	return call[json.RawMessage](ctx, c.socket, "attest", a)
 }

@@ -25,11 +25,13 @@ func Handler(s Service) http.Handler {
 	handle1(mux, "credentials", s.Credentials)
 	handle1(mux, "begin", s.Begin)
 	handle1(mux, "outcome", func(ctx context.Context, q handle) (samapi.Outcome, error) { return s.Outcome(ctx, q.SID, q.Handle) })
+	handle1(mux, "delegate", s.Delegate)
 	handle1(mux, "sign", s.Sign)
 	handle1(mux, "result", func(ctx context.Context, q owned) (samapi.SignResult, error) { return s.Result(ctx, q.SID, q.Client) })
 	handle0(mux, "acknowledge", func(ctx context.Context, q arrived) error {
 		return s.Acknowledge(ctx, q.SID, q.Client, q.Signatures)
 	})
+	handle0(mux, "acknowledge-all", s.AcknowledgeAll)
 	handle1(mux, "enrol-signer", s.EnrolSigner)
 	handle1(mux, "assign-key", s.AssignKey)
 	for name, do := range map[string]func(context.Context, signing.Signed) error{
@@ -37,6 +39,7 @@ func Handler(s Service) http.Handler {
 		"revoke-device":        s.RevokeDevice,
 		"set-credential-state": s.SetCredentialState,
 		"destroy-key":          s.DestroyKey,
+		"lift-block":           s.LiftBlock,
 	} {
 		handle0(mux, name, do)
 	}
@@ -61,6 +64,9 @@ func AdminHandler(a Admin) http.Handler {
 	handle1(mux, "verify", func(ctx context.Context, _ nothing) (samapi.Verification, error) { return a.Verify(ctx) })
 	handle1(mux, "probe", func(ctx context.Context, _ nothing) (any, error) { return a.Probe(ctx) })
 	handle1(mux, "rewrap", func(ctx context.Context, _ nothing) (int, error) { return a.Rewrap(ctx) })
+	handle1(mux, "inventory", func(ctx context.Context, _ nothing) (samapi.Inventory, error) { return a.Inventory(ctx) })
+	handle1(mux, "ledger", func(ctx context.Context, q checkpoints) (samapi.Ledger, error) { return a.Ledger(ctx, q.Kept) })
+	handle1(mux, "attest", func(ctx context.Context, q samapi.Attestation) (json.RawMessage, error) { return a.Attest(ctx, q) })
 	handleLog(mux, a)
 	return finish(mux)
 }

@@ -15,9 +15,11 @@ type Service interface {
 	Credentials(ctx context.Context, q samapi.CredentialQuery) ([]samapi.Credential, error)
 	Begin(ctx context.Context, in samapi.Intent) (samapi.Begun, error)
 	Outcome(ctx context.Context, sid, handle string) (samapi.Outcome, error)
+	Delegate(ctx context.Context, in samapi.Delegated) (samapi.Outcome, error)
 	Sign(ctx context.Context, req samapi.SignRequest) (samapi.SignResult, error)
 	Result(ctx context.Context, sid, client string) (samapi.SignResult, error)
 	Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error
+	AcknowledgeAll(ctx context.Context, arrived []samapi.Arrival) error
 
 	// Orders of a registration authority; without its signature they are refused.
 	EnrolSigner(ctx context.Context, order signing.Signed) (samapi.Enrolment, error)
@@ -26,6 +28,7 @@ type Service interface {
 	RevokeDevice(ctx context.Context, order signing.Signed) error
 	SetCredentialState(ctx context.Context, order signing.Signed) error
 	DestroyKey(ctx context.Context, order signing.Signed) error
+	LiftBlock(ctx context.Context, order signing.Signed) error
 
 	Checkpoint(ctx context.Context) (samapi.Checkpoint, error)
 	Bundle(ctx context.Context, sid string) (json.RawMessage, error)
@@ -45,6 +48,9 @@ type Admin interface {
 	Verify(ctx context.Context) (samapi.Verification, error)
 	Probe(ctx context.Context) (keystore.Capabilities, error)
 	Rewrap(ctx context.Context) (int, error)
+	Inventory(ctx context.Context) (samapi.Inventory, error)
+	Ledger(ctx context.Context, kept []string) (samapi.Ledger, error)
+	Attest(ctx context.Context, a samapi.Attestation) (json.RawMessage, error)
 	Checkpoint(ctx context.Context) (samapi.Checkpoint, error)
 	Bundle(ctx context.Context, sid string) (json.RawMessage, error)
 	Ready(ctx context.Context) error
@@ -60,6 +66,9 @@ type (
 	owned struct {
 		SID    string `json:"sid"`
 		Client string `json:"client"`
+	}
+	checkpoints struct {
+		Kept []string `json:"kept"`
 	}
 	arrived struct {
 		owned

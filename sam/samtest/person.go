@@ -132,7 +132,10 @@ func (r *Rig) NewDevice(enrolment, mechanism, code string) (*Device, samapi.Enro
 	if err != nil {
 		r.TB.Fatal(err)
 	}
-	req.Signature, req.PIN = d.Sign(challenge), PIN
+	req.Signature = d.Sign(challenge)
+	if mechanism == samapi.DeviceKey {
+		req.PIN = PIN
+	}
 	return d, req
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -41,6 +42,25 @@ func (d Door) health() string {
 // browsers reach it by https.
 func (p *Process) Web(d Door, secure bool) web.Config {
 	return web.Config{Log: p.Log, Name: p.Role, Secure: secure, Proxies: d.Proxies, Observe: p.Metrics.Observe}
+}
+
+// LocalWeb is Web for a socket that no browser reaches.
+func (p *Process) LocalWeb(d Door) web.Config {
+	c := p.Web(d, false)
+	c.Local = true
+	return c
+}
+
+// CheckLimit refuses settings of [Limit] that would let nobody in; rateKey and
+// burstKey are their names.
+func CheckLimit(rateKey string, rate float64, burstKey string, burst int) error {
+	switch {
+	case rate < 0:
+		return fmt.Errorf("%s must not be negative", rateKey)
+	case rate > 0 && burst < 1:
+		return fmt.Errorf("%s: %d would let nobody in: set 1 or more, or leave it out for the default", burstKey, burst)
+	}
+	return nil
 }
 
 // Limit is a middleware that bounds how often one client address may come, in all

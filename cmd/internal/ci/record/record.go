@@ -190,6 +190,16 @@ func Save(dir string, r Run) error {
 // Load returns the last run of a suite and its tests, if it was complete and
 // made of the given state.
 func Load(dir, suite, state string) (Run, []*Test, error) {
+	r, tests, err := Last(dir, suite)
+	if err == nil && r.State != state {
+		return r, nil, fmt.Errorf("%s was last run on %s, the source is now %s: %w", suite, r.State, state, ErrNone)
+	}
+	return r, tests, err
+}
+
+// Last returns the last run of a suite and its tests, if it was complete, whatever
+// it was made of.
+func Last(dir, suite string) (Run, []*Test, error) {
 	b, err := os.ReadFile(runFile(dir, suite))
 	if err != nil {
 		return Run{}, nil, fmt.Errorf("%s: %w", suite, ErrNone)
@@ -198,11 +208,8 @@ func Load(dir, suite, state string) (Run, []*Test, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return Run{}, nil, fmt.Errorf("record of %s: %w", suite, err)
 	}
-	switch {
-	case !r.Complete:
+	if !r.Complete {
 		return r, nil, fmt.Errorf("%s was not run to its end: %w", suite, ErrNone)
-	case r.State != state:
-		return r, nil, fmt.Errorf("%s was last run on %s, the source is now %s: %w", suite, r.State, state, ErrNone)
 	}
 	f, err := os.Open(EventsFile(dir, suite))
 	if err != nil {
