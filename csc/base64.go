@@ -7,6 +7,8 @@ import (
 	"strings"
 )
 
+var standardAlphabet = strings.NewReplacer("-", "+", "_", "/")
+
 // DecodeBase64 reads base64 as clients of the API really write it: the standard or
 // the URL alphabet, padded or not, percent-encoded once more. The bytes are the
 // same in each case. Line breaks, wrong padding and stray bits behind the last
@@ -29,7 +31,7 @@ func DecodeBase64(s string) ([]byte, error) {
 		}
 		s = body
 	}
-	b, err := base64.RawStdEncoding.Strict().DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(s))
+	b, err := base64.RawStdEncoding.Strict().DecodeString(standardAlphabet.Replace(s))
 	if err != nil {
 		return nil, bad
 	}

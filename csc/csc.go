@@ -81,6 +81,9 @@ type CredentialsListResponse struct {
 	CredentialIDs   []string         `json:"credentialIDs"`
 	CredentialInfos []CredentialInfo `json:"credentialInfos,omitempty"`
 	OnlyValid       bool             `json:"onlyValid,omitempty"`
+	// Incomplete says in a sentence that credentials are left out because somebody
+	// does not answer. It is Countersign's addition, there only if something is.
+	Incomplete string `json:"incomplete,omitempty"`
 }
 
 // CredentialsInfoRequest is the input of credentials/info (CSC API v2 §11.7).
@@ -172,7 +175,8 @@ type TimestampResponse struct {
 
 // Deliverer is a Service that keeps signatures until they were handed over.
 // Delivered says that the answer to req left this process without an error; it
-// is advice: signatures are also forgotten after their time.
+// is advice: signatures are also forgotten after their time. It does not wait for
+// anything.
 type Deliverer interface {
-	Delivered(ctx context.Context, by Caller, req *SignHashRequest)
+	Delivered(ctx context.Context, by Caller, req *SignHashRequest, answer *SignHashResponse)
 }

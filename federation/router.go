@@ -59,8 +59,11 @@ type Config struct {
 	Local    csc.Service
 	Routes   []Route
 	Recorder Recorder
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Hold, if not nil, says of a client that it asks again for an answer that was
+	// lost: its signatures are not forgotten when the answer has left.
+	Hold func(client string) bool
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Router implements csc.Service and csc.Deliverer. All methods may be called at
@@ -68,6 +71,7 @@ type Config struct {
 type Router struct {
 	routes   []Route // longest prefix first, the local one last
 	recorder Recorder
+	hold     func(client string) bool
 	certs    certificates
 	log      *slog.Logger
 	now      func() time.Time
@@ -83,7 +87,7 @@ func New(c Config) (*Router, error) {
 	if c.Local == nil || c.Recorder == nil {
 		return nil, errors.New("federation: Local and Recorder are required")
 	}
-	r := &Router{recorder: c.Recorder, log: c.Log, now: c.Now}
+	r := &Router{recorder: c.Recorder, hold: c.Hold, log: c.Log, now: c.Now}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -131,6 +135,9 @@ func (r *Router) CredentialsList(ctx context.Context, by csc.Caller, q *csc.Cred
 			}
 		}
 		out.OnlyValid = out.OnlyValid && list.OnlyValid
+		if list.Incomplete != "" {
+			out.Incomplete = list.Incomplete
+		}
 	}
 	return out, nil
 }
@@ -148,50 +155,86 @@ func (r *Router) Timestamp(ctx context.Context, by csc.Caller, q *csc.TimestampR
 // SignHash implements csc.Service. It returns signatures only if each verifies
 // over its hash with the credential's certificate, and their receipt is kept.
 func (r *Router) SignHash(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) (*csc.SignHashResponse, error) {
-	want, err := wanted(q)
+	order, err := q.Order()
 	if err != nil {
 		return nil, err
 	}
 	route := r.route(q.CredentialID)
+	if peers, ok := route.Service.(*Peers); ok { // it verifies, and keeps its receipts with its operations
+		v, err := peers.Sign(ctx, by, order)
+		if err != nil {
+			return nil, err
+		}
+		return v.Response(), nil
+	}
+	v, err := r.verified(ctx, by, route, q, order)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.recorder.Record(ctx, r.receipt(by, route, order, v)); err != nil {
+		return nil, fmt.Errorf("keep receipt: %w", err)
+	}
+	return v.Response(), nil
+}
+
+// verified gets the signatures from the service of the route. One of this process
+// that verifies them itself is not verified again: the type says that it did.
+func (r *Router) verified(ctx context.Context, by csc.Caller, route Route, q *csc.SignHashRequest, order *csc.Order) (v *csc.Verified, err error) {
+	refused := func(err error) error {
+		r.log.ErrorContext(ctx, "signatures refused", "service", route.Name, "credential", q.CredentialID, "sid", by.SID, "error", err)
+		return fmt.Errorf("signatures from %s: %w", route.Name, err)
+	}
+	if s, ok := route.Service.(csc.Signer); ok {
+		if v, err = s.Sign(ctx, by, order); err != nil {
+			return nil, err
+		}
+		if err := v.For(order); err != nil {
+			return nil, refused(err)
+		}
+		return v, nil
+	}
 	answer, err := route.Service.SignHash(ctx, by, q)
 	if err != nil {
 		return nil, err
 	}
-	signatures, err := decode(answer)
+	signatures, err := answer.Decode()
 	if err != nil {
 		return nil, fmt.Errorf("signatures from %s: %w", route.Name, err)
 	}
-	cert, err := r.verify(ctx, by, route, want, signatures)
-	if err != nil {
-		r.log.ErrorContext(ctx, "signatures refused", "service", route.Name, "credential", q.CredentialID, "sid", by.SID, "error", err)
-		return nil, fmt.Errorf("signatures from %s: %w", route.Name, err)
+	if v, err = r.verify(ctx, by, route, order, signatures); err != nil {
+		return nil, refused(err)
 	}
-	receipt := Receipt{
-		ID: store.NewID(), Org: by.Org, Time: r.now(), Client: by.Client, SID: by.SID, Credential: q.CredentialID,
-		Service: route.Name, Algorithm: want.alg, Count: len(signatures), Binding: want.digests.Binding(),
-		Cert: sha256.Sum256(cert.Raw), Signatures: hashAll(signatures),
+	return v, nil
+}
+
+// receipt is made of signatures that were verified, and of no others.
+func (r *Router) receipt(by csc.Caller, route Route, order *csc.Order, v *csc.Verified) Receipt {
+	return Receipt{
+		ID: store.NewID(), Org: by.Org, Time: r.now(), Client: by.Client, SID: by.SID, Credential: order.Credential,
+		Service: route.Name, Algorithm: order.Algorithm, Count: len(order.Digests), Binding: order.Digests.Binding(),
+		Cert: sha256.Sum256(v.Certificate().Raw), Signatures: hashAll(v),
 	}
-	if err := r.recorder.Record(ctx, receipt); err != nil {
-		return nil, fmt.Errorf("keep receipt: %w", err)
-	}
-	return answer, nil
 }
 
 // Delivered implements csc.Deliverer.
-func (r *Router) Delivered(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) {
+func (r *Router) Delivered(ctx context.Context, by csc.Caller, q *csc.SignHashRequest, answer *csc.SignHashResponse) {
+	if r.hold != nil && r.hold(by.Client) {
+		return
+	}
 	if d, ok := r.route(q.CredentialID).Service.(csc.Deliverer); ok {
-		d.Delivered(ctx, by, q)
+		d.Delivered(ctx, by, q, answer)
 	}
 }
 
 // verify holds the signatures against the certificate; if they do not fit one
 // that was fetched before, against the one fetched now.
-func (r *Router) verify(ctx context.Context, by csc.Caller, route Route, want *request, signatures [][]byte) (*x509.Certificate, error) {
-	cert := r.certs.known(want.credential)
-	if cert != nil && want.check(cert, signatures) == nil {
-		return cert, nil
+func (r *Router) verify(ctx context.Context, by csc.Caller, route Route, order *csc.Order, signatures [][]byte) (*csc.Verified, error) {
+	if cert := r.certs.known(order.Credential); cert != nil {
+		if v, err := order.Verify(cert, signatures); err == nil {
+			return v, nil
+		}
 	}
-	info, err := route.Service.CredentialsInfo(ctx, by, &csc.CredentialsInfoRequest{CredentialID: want.credential, Certificates: "single"})
+	info, err := route.Service.CredentialsInfo(ctx, by, &csc.CredentialsInfoRequest{CredentialID: order.Credential, Certificates: "single"})
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
@@ -202,78 +245,26 @@ func (r *Router) verify(ctx context.Context, by csc.Caller, route Route, want *r
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	if cert, err = x509.ParseCertificate(der); err != nil {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	if err := want.check(cert, signatures); err != nil {
+	v, err := order.Verify(cert, signatures)
+	if err != nil {
 		return nil, err
 	}
-	r.certs.keep(want.credential, cert)
-	return cert, nil
+	r.certs.keep(order.Credential, cert)
+	return v, nil
 }
 
-// request is what was asked for, decoded.
-type request struct {
-	credential string
-	alg        signing.Algorithm
-	digests    signing.DigestSet
-}
-
-func wanted(q *csc.SignHashRequest) (*request, error) {
-	params, err := base64.StdEncoding.DecodeString(q.SignAlgoParams)
-	if err != nil {
-		return nil, csc.InvalidParameter("signAlgoParams")
-	}
-	alg, err := signing.Resolve(q.SignAlgo, q.HashAlgorithmOID, params)
-	if err != nil {
-		return nil, csc.InvalidParameter("signAlgo").Because(err)
-	}
-	w := &request{credential: q.CredentialID, alg: alg}
-	for _, text := range q.Hashes {
-		h, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, csc.ErrHashBase64
-		}
-		w.digests = append(w.digests, signing.Digest{Hash: alg.Hash(), Sum: h})
-	}
-	if len(w.digests) == 0 {
-		return nil, csc.ErrEmptyHashes
-	}
-	return w, nil
-}
-
-func decode(a *csc.SignHashResponse) ([][]byte, error) {
-	out := make([][]byte, len(a.Signatures))
-	for i, text := range a.Signatures {
-		sig, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, fmt.Errorf("signature %d: %w", i+1, err)
-		}
-		out[i] = sig
-	}
-	return out, nil
-}
-
-func (w *request) check(cert *x509.Certificate, signatures [][]byte) error {
-	if len(signatures) != len(w.digests) {
-		return fmt.Errorf("%d signatures for %d hashes", len(signatures), len(w.digests))
-	}
-	for i, sig := range signatures {
-		if err := signing.Verify(cert.PublicKey, w.alg, w.digests[i].Sum, sig); err != nil {
-			return fmt.Errorf("signature %d of %d: %w", i+1, len(signatures), err)
-		}
-	}
-	return nil
-}
-
-func hashAll(signatures [][]byte) [32]byte {
+func hashAll(v *csc.Verified) [32]byte {
 	h := sha256.New()
 	var n [8]byte
-	for _, s := range signatures {
+	v.Each(func(_ int, s []byte) {
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])
 		h.Write(s)
-	}
+	})
 	return [32]byte(h.Sum(nil))
 }
 

@@ -75,7 +75,9 @@ func (h *holder) Timestamp(context.Context, csc.Caller, *csc.TimestampRequest) (
 	return &csc.TimestampResponse{Timestamp: "x"}, nil
 }
 
-func (h *holder) Delivered(context.Context, csc.Caller, *csc.SignHashRequest) { h.delivered++ }
+func (h *holder) Delivered(context.Context, csc.Caller, *csc.SignHashRequest, *csc.SignHashResponse) {
+	h.delivered++
+}
 
 // recorder keeps receipts in memory and can fail.
 type recorder struct {
@@ -135,7 +137,7 @@ func TestCredentialsGoToWhoHoldsThem(t *testing.T) {
 	if diff := cmp.Diff([]string{"local-1", "peer:1", "peer:x:1"}, list.CredentialIDs); diff != "" || len(list.CredentialInfos) != 3 {
 		t.Error(diff, list.CredentialInfos)
 	}
-	r.Delivered(t.Context(), alice, ask("peer:1"))
+	r.Delivered(t.Context(), alice, ask("peer:1"), &csc.SignHashResponse{})
 	if peer.delivered != 1 || local.delivered != 0 {
 		t.Error("the delivery was told to another")
 	}
@@ -227,6 +229,7 @@ func TestNewCertificateOfACredentialIsNoticed(t *testing.T) {
 }
 
 func TestReceiptsStayWithTheirOrganisation(t *testing.T) {
+	t.Attr("control", "A14")
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, err := federation.NewStore(t.Context(), db)
 		if err != nil {

@@ -26,8 +26,10 @@ func NewStore(ctx context.Context, db *store.DB) (*Store, error) {
 }
 
 // Record implements Recorder. The receipt is durable when it returns.
-func (s *Store) Record(ctx context.Context, r Receipt) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO federation_receipt
+func (s *Store) Record(ctx context.Context, r Receipt) error { return insertReceipt(ctx, s.db, r) }
+
+func insertReceipt(ctx context.Context, q store.Querier, r Receipt) error {
+	_, err := q.Exec(ctx, `INSERT INTO federation_receipt
 		(id, org_id, made, client, sid, credential, service, algorithm, count, binding, cert, signatures)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		r.ID, r.Org, store.Micros(r.Time), r.Client, r.SID, r.Credential, r.Service, int64(r.Algorithm), int64(r.Count),
@@ -39,9 +41,13 @@ func (s *Store) Record(ctx context.Context, r Receipt) error {
 }
 
 // Receipts returns an organisation's receipts for one approval, oldest first.
-func (s *Store) Receipts(ctx context.Context, org, sid string) (list []Receipt, err error) {
+func (s *Store) Receipts(ctx context.Context, org, sid string) ([]Receipt, error) {
+	return s.receipts(ctx, `org_id = $1 AND sid = $2 ORDER BY made, id`, org, sid)
+}
+
+func (s *Store) receipts(ctx context.Context, where string, args ...any) (list []Receipt, err error) {
 	rows, err := s.db.Query(ctx, `SELECT id, org_id, made, client, sid, credential, service, algorithm, count, binding, cert, signatures
-		FROM federation_receipt WHERE org_id = $1 AND sid = $2 ORDER BY made, id`, org, sid)
+		FROM federation_receipt WHERE `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("select receipts: %w", err)
 	}

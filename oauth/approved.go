@@ -46,7 +46,8 @@ func (s *Server) comingBack(r *http.Request) (*storedClient, *request, string, e
 	if err != nil || single(form) != nil || form.Get("sid") == "" || form.Get("handle") == "" {
 		return nil, nil, "", refuse(codeInvalidRequest, "The address is not complete: sid and handle are needed, once each.")
 	}
-	req, err := s.rows.requestBySID(r.Context(), s.db, form.Get("sid"))
+	sid := form.Get("sid")
+	req, err := s.requestBy(bySID(sid), func() (*request, error) { return s.rows.requestBySID(r.Context(), s.db, sid) })
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -59,7 +60,7 @@ func (s *Server) comingBack(r *http.Request) (*storedClient, *request, string, e
 	if req.state != stateWaiting || !s.now().Before(req.expires) {
 		return nil, nil, "", refuse(codeInvalidRequest, "This authorization was answered before, or is too old. Start again at the application.")
 	}
-	c, err := s.rows.client(r.Context(), s.db, req.client)
+	c, err := s.client(r.Context(), req.client)
 	if err == nil && (c == nil || c.Disabled) {
 		err = refuse(codeInvalidRequest, "The application is not known any more.")
 	}
@@ -72,7 +73,7 @@ var errAnswered = errors.New("answered before")
 // answer turns an outcome into a code, or into the reason why there is none.
 func (s *Server) answer(r *http.Request, c *storedClient, req *request, o Outcome) (code string, err error) {
 	if err := s.checkOutcome(c, req, o); err != nil {
-		ended, endErr := s.rows.end(r.Context(), s.db, req.id)
+		ended, endErr := s.giveUp(r.Context(), req)
 		if endErr != nil {
 			return "", endErr
 		}
@@ -88,6 +89,7 @@ func (s *Server) answer(r *http.Request, c *storedClient, req *request, o Outcom
 		return "", err
 	}
 	resp, err := s.provider.NewAuthorizeResponse(ctx, ar, ar.GetSession())
+	u.end(err == nil)
 	if err != nil {
 		if u.failed == nil {
 			err = fmt.Errorf("%w: %w", errAnswered, err)
@@ -113,6 +115,8 @@ func (s *Server) checkOutcome(c *storedClient, req *request, o Outcome) error {
 		return refuse(codeAccessDenied, reason)
 	case OutcomeExpired:
 		return refuse(codeAccessDenied, "The signer did not approve in time.")
+	case OutcomeFailed:
+		return refuse(codeUnavailable, o.Reason)
 	default:
 		return fmt.Errorf("outcome of %s has state %q", req.sid, o.State)
 	}

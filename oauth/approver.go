@@ -24,6 +24,7 @@ type ApprovalRequest struct {
 	ClientName string // shown to the signer
 	Credential string
 	HashOID    string // digest algorithm of every DTBSR
+	Qualifier  string // signatureQualifier that was asked for, or empty
 	Documents  []Document
 	Request    [32]byte // SHA-256 of the authorization request
 	Gateway    string   // our issuer; selects the return URL registered for us
@@ -49,13 +50,13 @@ type Approval struct {
 // Outcome is what became of an approval.
 type Outcome struct {
 	SID        string
-	State      string // OutcomeApproved, OutcomeRejected, OutcomeExpired
+	State      string // OutcomeApproved, OutcomeRejected, OutcomeExpired, OutcomeFailed
 	Signer     string
 	Credential string
 	Client     string
 	Count      int       // signatures that were approved
 	Expires    time.Time // until then they may be asked for
-	Reason     string    // why it was rejected, in the signer's words
+	Reason     string    // why it was rejected, in the signer's words, or why it failed
 }
 
 // The final states of an approval.
@@ -63,4 +64,5 @@ const (
 	OutcomeApproved = "approved"
 	OutcomeRejected = "rejected"
 	OutcomeExpired  = "expired"
+	OutcomeFailed   = "failed" // a service behind the approver did not do its part
 )

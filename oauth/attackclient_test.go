@@ -323,6 +323,7 @@ func TestTroubleOfOurOwnIsNotToldToAnybody(t *testing.T) {
 		q := r.push(r.basic(), wish())
 		waiting := r.begin(r.push(r.basic(), wish()))
 		token := r.serviceToken(r.basic()).text("access_token")
+		r.restart() // nothing is in memory
 		if err := r.db.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.page(w, r, err)
 		return
 	}
-	c, err := s.rows.client(r.Context(), s.db, form.Get("client_id"))
+	c, err := s.client(r.Context(), form.Get("client_id"))
 	if err == nil && (c == nil || c.Disabled) {
 		err = refuse(codeInvalidRequest, "Invalid parameter client_id")
 	}
@@ -54,7 +54,13 @@ func (s *Server) authorizePushed(w http.ResponseWriter, r *http.Request, c *stor
 		s.page(w, r, refuse(codeInvalidRequestURI, "Only a request_uri of this server can be used; nothing is fetched."))
 		return
 	}
-	req, err := s.rows.requestByURI(ctx, s.db, digestHex(uri))
+	key := byURI(digestHex(uri))
+	if !s.memory.claim(key) { // another browser is here with it at this moment
+		s.page(w, r, errSpentURI())
+		return
+	}
+	defer s.memory.release(key)
+	req, err := s.requestByURI(ctx, uri)
 	if err == nil && (req == nil || req.client != c.ID || req.org != c.Org || req.state != statePushed || !now.Before(req.expires)) {
 		err = errSpentURI()
 	}
@@ -72,6 +78,7 @@ func (s *Server) authorizePushed(w http.ResponseWriter, r *http.Request, c *stor
 		s.page(w, r, err)
 		return
 	}
+	defer s.memory.requests.forget(key)
 	s.begin(w, r, c, req, b)
 }
 
@@ -103,7 +110,7 @@ func (s *Server) authorizeDirect(w http.ResponseWriter, r *http.Request, c *stor
 	}
 	b := newBrowser(req)
 	req.state, req.expires = stateStarted, req.created.Add(beginTime)
-	if err := s.rows.insertRequest(ctx, s.db, req, ""); err != nil {
+	if _, err := s.rows.insertRequest(ctx, s.db, req); err != nil {
 		s.redirectError(w, r, to, form.Get("state"), err)
 		return
 	}
@@ -142,14 +149,13 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, c *storedClient, 
 		err = fmt.Errorf("begin approval: no sid or no address")
 	}
 	if err != nil {
-		if _, endErr := s.rows.end(context.WithoutCancel(ctx), s.db, req.id); endErr != nil {
+		if _, endErr := s.giveUp(context.WithoutCancel(ctx), req); endErr != nil {
 			s.logError(r, asOAuth(endErr))
 		}
 		s.redirectError(w, r, to, state, err)
 		return
 	}
-	until := approval.Expires.Add(returnTime)
-	ok, err = s.rows.await(ctx, s.db, req.id, approval.SID, until)
+	ok, err = s.awaitApproval(ctx, req, approval)
 	if err == nil && !ok {
 		err = fmt.Errorf("await approval: the request is in another state")
 	}
@@ -157,7 +163,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, c *storedClient, 
 		s.redirectError(w, r, to, state, err)
 		return
 	}
-	s.setBrowser(w, req.id, b, until)
+	s.memory.remember(bySID(req.sid), req)
+	s.setBrowser(w, req.id, b, req.expires)
 	see(w, approval.URL)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/countersign/countersign/csc"
 	"github.com/countersign/countersign/internal/fault"
+	"github.com/countersign/countersign/internal/loopback"
 	"github.com/countersign/countersign/internal/store"
 )
 
@@ -126,7 +126,7 @@ func checkRedirect(raw string) error {
 		}
 		return nil
 	case u.Scheme == "http":
-		if !onThisMachine(u.Hostname()) {
+		if !loopback.Is(u.Hostname()) {
 			return fmt.Errorf("http is for loopback addresses and localhost only")
 		}
 		return nil
@@ -134,10 +134,6 @@ func checkRedirect(raw string) error {
 		return fmt.Errorf("its scheme is not that of an application")
 	}
 	return nil // a private-use scheme (RFC 8252 §7.1)
-}
-
-func onThisMachine(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
 }
 
 // redirect returns the redirect URI of a request: the one it names, if it is
@@ -195,6 +191,7 @@ func (s *Server) PutClient(ctx context.Context, c Client) error {
 		sealed[i] = s.keys.sealSecret(c.Org, c.ID, secret)
 	}
 	err := s.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error { return s.rows.putClient(ctx, tx, c, sealed, s.now()) })
+	s.memory.clients.forget(c.ID)
 	if err != nil {
 		return fmt.Errorf("put client %s: %w", c.ID, err)
 	}

@@ -124,6 +124,7 @@ func TestOldGlobalSecretStillOpensWhatItMade(t *testing.T) {
 }
 
 func TestOneOrganisationCannotSeeAnothersRows(t *testing.T) {
+	t.Attr("control", "A14")
 	each(t, func(t *testing.T, r *rig) {
 		theirs := oauth.Client{ID: "theirs", Org: "org-2", Name: "Theirs", Auth: oauth.AuthSecret, Secrets: []string{oauth.NewSecret()}, Scopes: []string{"service"}}
 		r.put(theirs)

@@ -95,7 +95,7 @@ func errClient() *oauthError {
 
 // clientFor returns the client if it is registered for that way to authenticate.
 func (s *Server) clientFor(ctx context.Context, id string, auth Auth) (*storedClient, error) {
-	c, err := s.rows.client(ctx, s.db, id)
+	c, err := s.client(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *Server) checkAssertion(ctx context.Context, assertion, id, path string)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := verifyWithAny(t, c.JWKS); err != nil {
+	if err := verifyWithAny(t, c.keys); err != nil {
 		return nil, nil, errClient().because(err)
 	}
 	seen, err := s.checkAssertionClaims(t, c, path)
@@ -142,8 +142,8 @@ func (s *Server) checkAssertion(ctx context.Context, assertion, id, path string)
 }
 
 // verifyWithAny tries the client's keys: the one that kid names, or each.
-func verifyWithAny(t *jwt, jwks []byte) error {
-	keys, err := parseKeySet(jwks)
+func verifyWithAny(t *jwt, of func() ([]*publicKey, error)) error {
+	keys, err := of()
 	if err != nil {
 		return err
 	}

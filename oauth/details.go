@@ -24,6 +24,7 @@ const (
 type intent struct {
 	Credential string
 	HashOID    string
+	Qualifier  string
 	Documents  []Document
 }
 
@@ -61,6 +62,9 @@ func detail(o object) (*intent, error) {
 		return nil, err
 	}
 	if in.HashOID, err = o.text("hashAlgorithmOID"); err != nil {
+		return nil, err
+	}
+	if in.Qualifier, err = o.text("signatureQualifier"); err != nil {
 		return nil, err
 	}
 	var digests []json.RawMessage
@@ -152,6 +156,9 @@ func (in *intent) check(count int64, counted bool) error {
 	if len(in.Credential) > 255 || strings.ContainsFunc(in.Credential, unicode.IsControl) {
 		return errors.New("credentialID is longer than 255 bytes or has control characters")
 	}
+	if len(in.Qualifier) > 255 || strings.ContainsFunc(in.Qualifier, unicode.IsControl) {
+		return errors.New("signatureQualifier is longer than 255 bytes or has control characters")
+	}
 	if len(in.Documents) == 0 {
 		return errors.New("the digests are missing: a signer approves exactly what will be signed")
 	}
@@ -192,7 +199,7 @@ func parseCredentialForm(form url.Values) (*intent, error) {
 	if id == "" && list == "" && form.Get("numSignatures") == "" && form.Get("hashAlgorithmOID") == "" {
 		return nil, nil //nolint:nilnil // no parameters, no wish
 	}
-	in := &intent{Credential: id, HashOID: form.Get("hashAlgorithmOID")}
+	in := &intent{Credential: id, HashOID: form.Get("hashAlgorithmOID"), Qualifier: form.Get("signatureQualifier")}
 	digests, err := parseHashes(list)
 	if err != nil {
 		return nil, err

@@ -413,7 +413,8 @@ func TestPurgeDeletesWhatIsLongOverAndNothingElse(t *testing.T) {
 
 func TestRequestsThatNobodyTookUpAreSoonForgotten(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
-		r.push(r.basic(), wish())
+		r.push(r.basic(), wish("authorization_details", long()))
+		r.push(r.basic(), wish()) // a short one is kept nowhere
 		waiting := r.begin(r.push(r.basic(), wish()))
 		r.clock.pass(12 * time.Minute)
 		if n, err := r.server.Purge(t.Context()); err != nil || n != 1 {

@@ -20,8 +20,25 @@ type unit struct {
 	client  *storedClient // who asks
 	req     *request      // the authorization request it is about, once known
 	jkt     string        // key of the DPoP proof, or empty
+	uri     string        // of a request that is pushed
 	outcome Outcome       // at the way back from approval
 	failed  error         // trouble with the database: nothing may be committed
+
+	// What the memory forgets at the end in any case, and what it learns then if all
+	// went well.
+	forget, learn []func()
+}
+
+// end tells the memory what has become of the unit's work.
+func (u *unit) end(done bool) {
+	for _, f := range u.forget {
+		f()
+	}
+	if done && u.failed == nil {
+		for _, f := range u.learn {
+			f()
+		}
+	}
 }
 
 type unitKey struct{}
@@ -114,11 +131,23 @@ func (a adapter) SetClientAssertionJWT(context.Context, string, time.Time) error
 	return fosite.ErrJTIKnown
 }
 
-// CreatePARSession implements fosite.PARStorage.
+// CreatePARSession implements fosite.PARStorage. A request that fits goes into its
+// request_uri instead, which then takes the place of fosite's.
 func (a adapter) CreatePARSession(ctx context.Context, uri string, _ fosite.AuthorizeRequester) error {
 	u := unitOf(ctx)
 	u.req.state, u.req.expires = statePushed, u.now.Add(a.s.requestLife)
-	return u.fail(a.s.rows.insertRequest(ctx, u.q, u.req, digestHex(uri)))
+	if text, ok := a.s.sealRequest(u.req); ok {
+		u.uri, u.req.unsaved = text, true
+	} else {
+		u.uri = uri
+	}
+	u.req.uriHash = digestHex(u.uri)
+	u.learn = append(u.learn, func() { a.s.memory.remember(byURI(u.req.uriHash), u.req) })
+	if u.req.unsaved {
+		return nil
+	}
+	_, err := a.s.rows.insertRequest(ctx, u.q, u.req)
+	return u.fail(err)
 }
 
 // GetPARSession implements fosite.PARStorage.
@@ -127,10 +156,15 @@ func (a adapter) GetPARSession(ctx context.Context, _ string) (fosite.AuthorizeR
 }
 
 // DeletePARSession implements fosite.PARStorage: it takes the request for the
-// browser that is here, or fails because somebody was faster.
+// browser that is here, or fails because somebody was faster. Where this process is
+// the only one, the request has been claimed, and one statement later notes browser
+// and approval together.
 func (a adapter) DeletePARSession(ctx context.Context, _ string) error {
 	u := unitOf(ctx)
-	ok, err := a.s.rows.start(ctx, u.q, u.req.id, u.req.browserHash, u.now, u.now.Add(beginTime))
+	if a.s.memory.alone {
+		return nil
+	}
+	ok, err := a.s.takeUp(ctx, u)
 	if err != nil {
 		return u.fail(err)
 	}
@@ -142,14 +176,19 @@ func (a adapter) DeletePARSession(ctx context.Context, _ string) error {
 
 // CreateAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage.
 func (a adapter) CreateAuthorizeCodeSession(ctx context.Context, hash string, _ fosite.Requester) error {
-	u := unitOf(ctx)
-	ok, err := a.s.rows.grant(ctx, u.q, u.req.id, hash, u.outcome, u.now.Add(a.s.codeLife))
+	u, until := unitOf(ctx), unitOf(ctx).now.Add(a.s.codeLife)
+	u.forget = append(u.forget, func() { a.s.memory.requests.forget(bySID(u.req.sid)) })
+	ok, err := a.s.rows.grant(ctx, u.q, u.req.id, hash, u.outcome, until)
 	if err != nil {
 		return u.fail(err)
 	}
 	if !ok {
 		return refuse(codeInvalidRequest, "This authorization was answered before.")
 	}
+	granted := u.req.clone()
+	granted.state, granted.expires = stateGranted, until
+	granted.signer, granted.credential, granted.tokenExpires = u.outcome.Signer, u.outcome.Credential, u.outcome.Expires
+	u.learn = append(u.learn, func() { a.s.memory.remember(byCode(hash), granted) })
 	return nil
 }
 
@@ -158,7 +197,7 @@ func (a adapter) CreateAuthorizeCodeSession(ctx context.Context, hash string, _ 
 func (a adapter) GetAuthorizeCodeSession(ctx context.Context, hash string, into fosite.Session) (fosite.Requester, error) {
 	u := unitOf(ctx)
 	if u.req == nil {
-		r, err := a.s.rows.requestByCode(ctx, u.q, hash)
+		r, err := a.s.requestBy(byCode(hash), func() (*request, error) { return a.s.rows.requestByCode(ctx, u.q, hash) })
 		if err != nil {
 			return nil, u.fail(err)
 		}
@@ -189,8 +228,9 @@ func (r *request) template() token {
 }
 
 // InvalidateAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage.
-func (a adapter) InvalidateAuthorizeCodeSession(ctx context.Context, _ string) error {
+func (a adapter) InvalidateAuthorizeCodeSession(ctx context.Context, hash string) error {
 	u := unitOf(ctx)
+	u.forget = append(u.forget, func() { a.s.memory.requests.forget(byCode(hash)) })
 	ok, err := a.s.rows.redeem(ctx, u.q, u.req.id)
 	if err != nil {
 		return u.fail(err)
@@ -223,7 +263,23 @@ func (a adapter) issue(ctx context.Context, hash, kind string, of fosite.TokenTy
 	t := s.template
 	t.hash, t.kind, t.state, t.grant = hash, kind, tokenActive, r.GetID()
 	t.scope, t.issued, t.expires = strings.Join(r.GetGrantedScopes(), " "), u.now, s.GetExpiresAt(of)
+	if kind == kindAccess {
+		_, age, _ := a.s.memory.tokens.get(hash)
+		u.learn = append(u.learn, func() { a.s.memory.rememberToken(age, &t) })
+	}
 	return u.fail(a.s.rows.insertToken(ctx, u.q, &t))
+}
+
+// revokeToken ends one token.
+func (s *Server) revokeToken(ctx context.Context, u *unit, hash string) error {
+	u.forget = append(u.forget, func() { s.memory.tokens.forget(hash) })
+	return u.fail(s.rows.revokeToken(ctx, u.q, hash))
+}
+
+// revokeGrant ends every token of a grant that is of that kind.
+func (s *Server) revokeGrant(ctx context.Context, u *unit, grant, kind string) error {
+	u.forget = append(u.forget, func() { s.memory.tokens.forget() })
+	return u.fail(s.rows.revokeGrant(ctx, u.q, grant, kind))
 }
 
 // GetAccessTokenSession implements oauth2.AccessTokenStorage. Introspection and
@@ -234,8 +290,7 @@ func (a adapter) GetAccessTokenSession(context.Context, string, fosite.Session) 
 
 // DeleteAccessTokenSession implements oauth2.AccessTokenStorage.
 func (a adapter) DeleteAccessTokenSession(ctx context.Context, hash string) error {
-	u := unitOf(ctx)
-	return u.fail(a.s.rows.revokeToken(ctx, u.q, hash))
+	return a.s.revokeToken(ctx, unitOf(ctx), hash)
 }
 
 // GetRefreshTokenSession implements oauth2.RefreshTokenStorage. One that was
@@ -264,8 +319,7 @@ func (a adapter) GetRefreshTokenSession(ctx context.Context, hash string, _ fosi
 
 // DeleteRefreshTokenSession implements oauth2.RefreshTokenStorage.
 func (a adapter) DeleteRefreshTokenSession(ctx context.Context, hash string) error {
-	u := unitOf(ctx)
-	return u.fail(a.s.rows.revokeToken(ctx, u.q, hash))
+	return a.s.revokeToken(ctx, unitOf(ctx), hash)
 }
 
 // RotateRefreshToken implements oauth2.RefreshTokenStorage.
@@ -289,14 +343,12 @@ func (a adapter) RotateRefreshToken(ctx context.Context, grant, hash string) err
 
 // RevokeRefreshToken implements oauth2.TokenRevocationStorage.
 func (a adapter) RevokeRefreshToken(ctx context.Context, grant string) error {
-	u := unitOf(ctx)
-	return u.fail(a.s.rows.revokeGrant(ctx, u.q, grant, kindRefresh))
+	return a.s.revokeGrant(ctx, unitOf(ctx), grant, kindRefresh)
 }
 
 // RevokeAccessToken implements oauth2.TokenRevocationStorage.
 func (a adapter) RevokeAccessToken(ctx context.Context, grant string) error {
-	u := unitOf(ctx)
-	return u.fail(a.s.rows.revokeGrant(ctx, u.q, grant, kindAccess))
+	return a.s.revokeGrant(ctx, unitOf(ctx), grant, kindAccess)
 }
 
 // CreatePKCERequestSession implements pkce.PKCERequestStorage. The challenge is

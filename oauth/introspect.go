@@ -7,33 +7,21 @@ import (
 	"github.com/countersign/countersign/csc"
 )
 
-// introspect says what a token is (RFC 7662) to the client it was issued to. For
+// introspected says what a token is (RFC 7662) to the client it was issued to. For
 // everybody else's tokens the answer is that of an unknown one.
-func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.introspected(w, r)
-	if err != nil {
-		s.writeError(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, answer)
-}
-
 func (s *Server) introspected(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	form, err := postForm(w, r)
+	q, err := s.ask(w, r)
 	if err != nil {
 		return nil, err
 	}
-	c, _, seen, err := s.whoAsks(w, r, form)
-	if err != nil {
-		return nil, err
-	}
+	form, c := q.form, q.client
 	if c.Auth == AuthNone { // RFC 7662 §2.1: against guessing, and against those who only found a token
 		return nil, refuse(codeInvalidClient, "Introspection is for clients that authenticate.")
 	}
 	if form.Get("token") == "" {
 		return nil, refuse(codeInvalidRequest, "Missing parameter token")
 	}
-	if err := s.noteUses(r.Context(), c, seen); err != nil {
+	if err := s.noteUses(r.Context(), c, q.seen); err != nil {
 		return nil, err
 	}
 	t, err := s.anyToken(r.Context(), c, form.Get("token"))
@@ -105,14 +93,11 @@ func (s *Server) revoke(done int) http.HandlerFunc {
 // revoked revokes. strict means CSC's error table, which names two errors where
 // RFC 7009 has success: an unknown token and an unknown hint.
 func (s *Server) revoked(w http.ResponseWriter, r *http.Request, strict bool) error {
-	form, err := postForm(w, r)
+	q, err := s.ask(w, r)
 	if err != nil {
 		return err
 	}
-	c, _, seen, err := s.whoAsks(w, r, form)
-	if err != nil {
-		return err
-	}
+	form, c := q.form, q.client
 	text, hint := form.Get("token"), form.Get("token_type_hint")
 	if text == "" {
 		return refuse(codeInvalidRequest, "Missing parameter token")
@@ -127,16 +112,16 @@ func (s *Server) revoked(w http.ResponseWriter, r *http.Request, strict bool) er
 	if t == nil && strict {
 		return refuse(codeInvalidRequest, "Invalid string parameter token")
 	}
-	return s.work(r.Context(), c, seen, func(ctx context.Context, u *unit) error {
+	return s.work(r.Context(), c, q.seen, func(ctx context.Context, u *unit) error {
 		switch {
 		case t == nil: // unknown, or another client's: RFC 7009 §2.2, nothing to do
 			return nil
 		case t.kind == kindAccess:
-			return u.fail(s.rows.revokeToken(ctx, u.q, t.hash))
+			return s.revokeToken(ctx, u, t.hash)
 		}
-		if err := s.rows.revokeGrant(ctx, u.q, t.grant, kindRefresh); err != nil {
-			return u.fail(err)
+		if err := s.revokeGrant(ctx, u, t.grant, kindRefresh); err != nil {
+			return err
 		}
-		return u.fail(s.rows.revokeGrant(ctx, u.q, t.grant, kindAccess))
+		return s.revokeGrant(ctx, u, t.grant, kindAccess)
 	})
 }

@@ -1,18 +1,40 @@
 package oauth
 
 import (
-	"html/template"
+	"embed"
+	"fmt"
+	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
+
+	"github.com/countersign/countersign/internal/i18n"
+	"github.com/countersign/countersign/internal/ui"
+	"github.com/countersign/countersign/internal/web"
 )
 
-// errorPage is what a person sees when there is nowhere to send the browser.
-var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Cannot continue</title></head>
-<body><main><h1>This request cannot continue</h1><p>{{.Description}}</p><p>Code: <code>{{.Code}}</code></p></main></body>
-</html>
-`))
+//go:embed templates/*.html locales/*.json
+var pageFiles embed.FS
+
+// newPages makes the pages that people see: there is one, for what cannot continue.
+func newPages(site ui.Site, issuer *url.URL) (*ui.Pages, error) {
+	if site.Org == "" {
+		site.Org = issuer.Host
+	}
+	texts, err := i18n.Load(pageFiles)
+	if err != nil {
+		return nil, fmt.Errorf("oauth: %w", err)
+	}
+	site.Texts = texts
+	dir, err := fs.Sub(pageFiles, "templates")
+	if err != nil {
+		return nil, fmt.Errorf("oauth: %w", err)
+	}
+	return ui.New(dir, site)
+}
+
+// refused is what the page says. The description is the protocol's own, in English.
+type refused struct{ Title, Description, Advice, Code, Reference string }
 
 // page shows an error here: as a page to a browser and as JSON to a program.
 func (s *Server) page(w http.ResponseWriter, r *http.Request, err error) {
@@ -22,12 +44,14 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	s.logError(r, e)
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; form-action 'none'")
-	w.WriteHeader(e.status)
-	_ = errorPage.Execute(w, struct{ Code, Description string }{e.code, e.description}) // the connection is gone if this fails
+	v, l := s.pages.Begin(r)
+	v.Switch = nil // the address may be good once
+	said := refused{Title: l.T("refused"), Advice: l.T("refused.advice"), Description: e.description, Code: e.code, Reference: web.RequestID(r.Context())}
+	if e.status >= http.StatusInternalServerError {
+		said.Title, said.Advice = l.T("trouble"), l.T("trouble.advice")
+	}
+	v.Title, v.Data = said.Title, said
+	if err := s.pages.Write(w, e.status, "refused", v); err != nil {
+		s.writeError(w, r, fmt.Errorf("show an error: %w", err))
+	}
 }

@@ -8,25 +8,13 @@ import (
 	"github.com/countersign/countersign/internal/store"
 )
 
-// push takes a pushed authorization request (RFC 9126).
-func (s *Server) push(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.pushed(w, r)
-	if err != nil {
-		s.writeError(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusCreated, answer)
-}
-
+// pushed takes a pushed authorization request (RFC 9126).
 func (s *Server) pushed(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	form, err := postForm(w, r)
+	q, err := s.ask(w, r)
 	if err != nil {
 		return nil, err
 	}
-	c, jkt, seen, err := s.whoAsks(w, r, form)
-	if err != nil {
-		return nil, err
-	}
+	form, c, jkt := q.form, q.client, q.jkt
 	if form.Has("request_uri") {
 		return nil, refuse(codeInvalidRequest, "A pushed request cannot refer to another one: leave out request_uri.")
 	}
@@ -38,15 +26,22 @@ func (s *Server) pushed(w http.ResponseWriter, r *http.Request) (map[string]any,
 		return nil, err
 	}
 	var answer map[string]any
-	err = s.work(r.Context(), c, seen, func(ctx context.Context, u *unit) (err error) {
+	do := func(ctx context.Context, u *unit) (err error) {
 		u.req, u.jkt = req, jkt
-		answer, err = s.pushRequest(ctx, req)
+		answer, err = s.pushRequest(ctx, u, req)
 		return err
-	})
+	}
+	if len(q.seen) == 0 && req.fits() { // nothing to write
+		u := &unit{q: s.db, now: s.now(), client: c}
+		err = do(u.in(r.Context()), u)
+		u.end(err == nil)
+		return answer, err
+	}
+	err = s.work(r.Context(), c, q.seen, do)
 	return answer, err
 }
 
-func (s *Server) pushRequest(ctx context.Context, req *request) (map[string]any, error) {
+func (s *Server) pushRequest(ctx context.Context, u *unit, req *request) (map[string]any, error) {
 	ar, err := s.provider.NewPushedAuthorizeRequest(ctx, synthetic(ctx, req.forFosite()))
 	if err != nil {
 		return nil, err
@@ -55,35 +50,65 @@ func (s *Server) pushRequest(ctx context.Context, req *request) (map[string]any,
 	if err != nil {
 		return nil, err
 	}
-	return resp.ToMap(), nil
+	answer := resp.ToMap()
+	answer["request_uri"] = u.uri
+	return answer, nil
 }
 
-// whoAsks authenticates the client of a direct request and checks its DPoP proof.
-func (s *Server) whoAsks(w http.ResponseWriter, r *http.Request, form url.Values) (c *storedClient, jkt string, seen []once, err error) {
+// asked is a direct request of a client, who it is, and the key of the DPoP proof that
+// came with it. What may be seen once is noted with the request's own work.
+type asked struct {
+	form   url.Values
+	client *storedClient
+	jkt    string
+	seen   []once
+}
+
+// ask reads a direct request, authenticates the client and checks its DPoP proof.
+func (s *Server) ask(w http.ResponseWriter, r *http.Request) (*asked, error) {
+	form, err := postForm(w, r)
+	if err != nil {
+		return nil, err
+	}
 	if s.nonceLife > 0 {
 		w.Header().Set("DPoP-Nonce", s.nonce())
 	}
-	c, seen, err = s.authenticate(r.Context(), r, form)
+	c, seen, err := s.authenticate(r.Context(), r, form)
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	jkt, proofs, err := s.dpop(r, "")
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	for i := range proofs {
 		proofs[i].org = c.Org
 	}
-	return c, jkt, append(seen, proofs...), nil
+	return &asked{form, c, jkt, append(seen, proofs...)}, nil
+}
+
+// answered is the handler of a direct request that is answered with JSON.
+func (s *Server) answered(status int, do func(http.ResponseWriter, *http.Request) (map[string]any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer, err := do(w, r)
+		if err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+		writeJSON(w, status, answer)
+	}
 }
 
 // work runs do in one transaction, after noting what may be seen once. A refusal
 // is an answer and is committed, for it may revoke tokens and a jti stays used;
 // trouble of our own undoes everything.
 func (s *Server) work(ctx context.Context, c *storedClient, seen []once, do func(context.Context, *unit) error) error {
-	var refusal error
+	var (
+		refusal error
+		u       *unit
+	)
 	err := s.db.Tx(ctx, func(ctx context.Context, tx *store.Tx) error {
-		u := &unit{q: tx, now: s.now(), client: c}
+		u = &unit{q: tx, now: s.now(), client: c}
 		refusal = s.seeOnce(ctx, u, seen)
 		if refusal == nil {
 			refusal = do(u.in(ctx), u)
@@ -96,6 +121,9 @@ func (s *Server) work(ctx context.Context, c *storedClient, seen []once, do func
 		}
 		return nil
 	})
+	if u != nil {
+		u.end(err == nil)
+	}
 	if err != nil {
 		return err
 	}

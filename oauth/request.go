@@ -102,19 +102,30 @@ func checkScope(c *storedClient, form url.Values) error {
 	return nil
 }
 
-// intent is what the request wants to have signed.
+// intent is what the request wants to have signed. It is shared: nobody changes it.
 func (r *request) intent() (*intent, error) {
-	if details := r.form.Get("authorization_details"); details != "" {
+	if r.wish != nil {
+		return r.wish, nil
+	}
+	in, err := readIntent(r.form)
+	if err == nil {
+		r.wish = in
+	}
+	return in, err
+}
+
+func readIntent(form url.Values) (*intent, error) {
+	if details := form.Get("authorization_details"); details != "" {
 		in, err := parseDetails(details)
 		if err != nil {
 			return nil, refuse(codeInvalidDetails, "authorization_details: "+err.Error()+".")
 		}
-		if err := in.agrees(r.form); err != nil {
+		if err := in.agrees(form); err != nil {
 			return nil, refuse(codeInvalidRequest, err.Error()+".")
 		}
 		return in, nil
 	}
-	in, err := parseCredentialForm(r.form)
+	in, err := parseCredentialForm(form)
 	if err == nil && in == nil {
 		err = errors.New("scope credential needs authorization_details, or credentialID with hashes")
 	}
@@ -138,7 +149,7 @@ func (s *Server) approval(c *storedClient, r *request, in *intent, accept string
 		lang = ""
 	}
 	return ApprovalRequest{
-		Org: c.Org, Client: c.ID, ClientName: c.Name, Credential: in.Credential, HashOID: in.HashOID,
+		Org: c.Org, Client: c.ID, ClientName: c.Name, Credential: in.Credential, HashOID: in.HashOID, Qualifier: in.Qualifier,
 		Documents: in.Documents, Request: sha256.Sum256([]byte(r.form.Encode())), Gateway: s.issuer, Lang: lang,
 	}
 }

@@ -58,14 +58,14 @@ func (s *Server) accessToken(ctx context.Context, text string) (*token, *storedC
 	if !s.strategy.valid(ctx, prefixAccess, text) {
 		return nil, nil, errToken()
 	}
-	t, err := s.rows.token(ctx, s.db, digestHex(text))
+	t, err := s.tokenByHash(ctx, digestHex(text))
 	if err != nil {
 		return nil, nil, err
 	}
 	if t == nil || t.kind != kindAccess {
 		return nil, nil, errToken()
 	}
-	c, err := s.rows.client(ctx, s.db, t.client)
+	c, err := s.client(ctx, t.client)
 	if err != nil {
 		return nil, nil, err
 	}

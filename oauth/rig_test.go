@@ -131,6 +131,7 @@ func (f *fakeApprover) last() oauth.ApprovalRequest {
 type rig struct {
 	t        testing.TB
 	db       *store.DB
+	config   oauth.Config
 	clock    *clock
 	server   *oauth.Server
 	approver *fakeApprover
@@ -148,7 +149,7 @@ func each(t *testing.T, test func(t *testing.T, r *rig)) {
 
 func newRig(t testing.TB, db *store.DB, change func(*oauth.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, db: db, clock: newClock(), mux: httpd.New(httpd.Config{}), log: &bytes.Buffer{}}
+	r := &rig{t: t, db: db, clock: newClock(), log: &bytes.Buffer{}}
 	r.approver = newApprover(t, r.clock)
 	config := oauth.Config{
 		Issuer: issuer, DB: db, Approver: r.approver, Now: r.clock.now,
@@ -158,12 +159,8 @@ func newRig(t testing.TB, db *store.DB, change func(*oauth.Config)) *rig {
 	if change != nil {
 		change(&config)
 	}
-	var err error
-	if r.server, err = oauth.New(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
-	r.server.Mount(r.mux)
-	r.mux.HandleFunc(http.MethodPost, "/csc/v2/{rest...}", r.resource)
+	r.config = config
+	r.restart()
 	r.secret, r.key = oauth.NewSecret(), newKey(t)
 	for _, c := range []oauth.Client{
 		{ID: "secret", Auth: oauth.AuthSecret, Secrets: []string{r.secret}, Scopes: []string{"service", "credential"}, Refresh: true},
@@ -174,6 +171,19 @@ func newRig(t testing.TB, db *store.DB, change func(*oauth.Config)) *rig {
 		r.put(c)
 	}
 	return r
+}
+
+// restart puts a new server in the place of the one before, as when the process was
+// started again: it knows what stands in the database.
+func (r *rig) restart() {
+	r.t.Helper()
+	var err error
+	if r.server, err = oauth.New(r.t.Context(), r.config); err != nil {
+		r.t.Fatal(err)
+	}
+	r.mux = httpd.New(httpd.Config{})
+	r.server.Mount(r.mux)
+	r.mux.HandleFunc(http.MethodPost, "/csc/v2/{rest...}", r.resource)
 }
 
 func (r *rig) put(c oauth.Client) {

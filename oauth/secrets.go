@@ -23,6 +23,8 @@ type keys struct {
 	token [][]byte
 	nonce [][]byte
 	seal  []cipher.AEAD
+	// pushed seals requests into their request_uri.
+	pushed []cipher.AEAD
 }
 
 func deriveKeys(secrets [][]byte) (*keys, error) {
@@ -34,25 +36,38 @@ func deriveKeys(secrets [][]byte) (*keys, error) {
 		if len(s) < minGlobal {
 			return nil, fmt.Errorf("oauth: global secret %d has %d bytes, at least %d are needed", i+1, len(s), minGlobal)
 		}
-		var derived [3][]byte
-		for j, label := range []string{"tokens", "nonces", "client secrets"} {
+		var derived [4][]byte
+		for j, label := range []string{"tokens", "nonces", "client secrets", "pushed requests"} {
 			d, err := hkdf.Key(sha256.New, s, nil, "countersign oauth "+label+" v1", 32)
 			if err != nil {
 				return nil, fmt.Errorf("oauth: derive keys: %w", err)
 			}
 			derived[j] = d
 		}
-		block, err := aes.NewCipher(derived[2])
+		seal, err := newAEAD(derived[2])
 		if err != nil {
-			return nil, fmt.Errorf("oauth: derive keys: %w", err)
+			return nil, err
 		}
-		aead, err := cipher.NewGCMWithRandomNonce(block)
+		pushed, err := newAEAD(derived[3])
 		if err != nil {
-			return nil, fmt.Errorf("oauth: derive keys: %w", err)
+			return nil, err
 		}
-		k.token, k.nonce, k.seal = append(k.token, derived[0]), append(k.nonce, derived[1]), append(k.seal, aead)
+		k.token, k.nonce = append(k.token, derived[0]), append(k.nonce, derived[1])
+		k.seal, k.pushed = append(k.seal, seal), append(k.pushed, pushed)
 	}
 	return k, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("oauth: derive keys: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("oauth: derive keys: %w", err)
+	}
+	return aead, nil
 }
 
 // sealSecret keeps SHA-256(secret) for a client. It is sealed, not hashed once

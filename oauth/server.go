@@ -12,7 +12,9 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/countersign/countersign/internal/loopback"
 	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/ui"
 )
 
 // Config is what a [Server] needs. Issuer, DB, Approver and Secrets are required.
@@ -27,6 +29,9 @@ type Config struct {
 	Secrets [][]byte
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: slog.Default()
+
+	// Site is how the page for people looks; its Org is the issuer's host by default.
+	Site ui.Site
 
 	RequestLife time.Duration // of a pushed request; 0: 90 s
 	CodeLife    time.Duration // of an authorization code; 0: 60 s
@@ -47,10 +52,12 @@ type Server struct {
 	secure   bool // browsers reach it over https
 	db       *store.DB
 	rows     tables
+	memory   *memory
 	approver Approver
 	keys     *keys
 	strategy *tokenStrategy
 	provider *fosite.Fosite
+	pages    *ui.Pages
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -75,7 +82,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{
 		issuer: c.Issuer, origin: origin(u), secure: u.Scheme == "https",
-		db: c.DB, approver: c.Approver, keys: keys, now: c.Now, log: c.Log,
+		db: c.DB, memory: newMemory(c.DB), approver: c.Approver, keys: keys, now: c.Now, log: c.Log,
 		requestLife: or(c.RequestLife, 90*time.Second), codeLife: or(c.CodeLife, time.Minute),
 		accessLife: or(c.AccessLife, time.Hour), refreshLife: or(c.RefreshLife, 30*24*time.Hour), nonceLife: c.NonceLife,
 	}
@@ -84,6 +91,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.pages, err = newPages(c.Site, u); err != nil {
+		return nil, err
 	}
 	s.strategy = newStrategy(keys.token, s.now)
 	s.provider = newProvider(s)
@@ -102,7 +112,7 @@ func checkIssuer(issuer string) (*url.URL, error) {
 	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.String() != issuer {
 		return nil, fmt.Errorf("oauth: issuer %q must be https://HOST[:PORT] and nothing more", issuer)
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !onThisMachine(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())) {
 		return nil, fmt.Errorf("oauth: issuer %q must be https; http is for this machine only", issuer)
 	}
 	return u, nil
@@ -139,11 +149,12 @@ func (s *Server) Mount(mux Mux) {
 	route(http.MethodGet, pathOpenID, s.metadata)
 	route(http.MethodGet, pathKeys, s.jwks)
 	route(http.MethodGet, pathApproved, s.approved)
-	route(http.MethodPost, pathIntrospect, s.introspect)
+	route(http.MethodPost, pathIntrospect, s.answered(http.StatusOK, s.introspected))
+	mux.Handle(http.MethodGet, ui.Prefix+"{file...}", s.pages.Assets())
 	for _, prefix := range []string{"", cscPrefix} {
-		route(http.MethodPost, prefix+pathPush, s.push)
+		route(http.MethodPost, prefix+pathPush, s.answered(http.StatusCreated, s.pushed))
 		route(http.MethodGet, prefix+pathAuthorize, s.authorize)
-		route(http.MethodPost, prefix+pathToken, s.token)
+		route(http.MethodPost, prefix+pathToken, s.answered(http.StatusOK, s.tokens))
 	}
 	route(http.MethodPost, pathRevoke, s.revoke(http.StatusOK))                  // RFC 7009 §2.2
 	route(http.MethodPost, cscPrefix+pathRevoke, s.revoke(http.StatusNoContent)) // CSC API v2 §8.2.5

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -25,6 +26,7 @@ type tables struct{}
 type storedClient struct {
 	Client
 	sealed [][]byte
+	keys   func() ([]*publicKey, error) // of JWKS, read once
 }
 
 func (tables) client(ctx context.Context, q store.Querier, id string) (*storedClient, error) {
@@ -40,6 +42,7 @@ func (tables) client(ctx context.Context, q store.Querier, id string) (*storedCl
 	if err := errors.Join(json.Unmarshal([]byte(data), &c.Client), json.Unmarshal([]byte(secrets), &c.sealed)); err != nil {
 		return nil, fmt.Errorf("read client: %w", err)
 	}
+	c.keys = sync.OnceValues(func() ([]*publicKey, error) { return parseKeySet(c.JWKS) })
 	return c, nil
 }
 
@@ -121,6 +124,9 @@ const (
 type request struct {
 	id, org, client, state string
 	form                   url.Values // what was asked for, without secrets
+	wish                   *intent    // read from form once
+	uriHash                string     // of the request_uri, or empty
+	unsaved                bool       // it is in its request_uri and nowhere else
 	jkt                    string
 	browserHash            string
 	sid                    string
@@ -129,16 +135,16 @@ type request struct {
 	created, expires       time.Time
 }
 
-func (tables) insertRequest(ctx context.Context, q store.Querier, r *request, uriHash string) error {
-	_, err := q.Exec(ctx, `INSERT INTO oauth_request (id, org_id, client_id, state, uri_hash, form, jkt, browser_hash, signer, credential_id, token_expires, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', '', 0, $9, $10)`,
-		r.id, r.org, r.client, r.state, sql.NullString{String: uriHash, Valid: uriHash != ""}, r.form.Encode(), r.jkt, r.browserHash,
+// insertRequest keeps a request; false if its request_uri was used before.
+func (tables) insertRequest(ctx context.Context, q store.Querier, r *request) (bool, error) {
+	n, err := q.Exec(ctx, `INSERT INTO oauth_request (id, org_id, client_id, state, uri_hash, form, jkt, browser_hash, sid, signer, credential_id, token_expires, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', '', 0, $10, $11) ON CONFLICT (uri_hash) DO NOTHING`,
+		r.id, r.org, r.client, r.state, nullable(r.uriHash), r.form.Encode(), r.jkt, r.browserHash, nullable(r.sid),
 		store.Micros(r.created), store.Micros(r.expires))
-	if err != nil {
-		return fmt.Errorf("keep authorization request: %w", err)
-	}
-	return nil
+	return changed(n, err, "keep authorization request")
 }
+
+func nullable(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
 const selectRequest = `SELECT id, org_id, client_id, state, form, jkt, browser_hash, sid, signer, credential_id, token_expires, created_at, expires_at FROM oauth_request`
 
@@ -182,10 +188,11 @@ func (tables) start(ctx context.Context, q store.Querier, id, browserHash string
 	return changed(n, err, "start authorization")
 }
 
-// await notes the approval that a started request waits for.
-func (tables) await(ctx context.Context, q store.Querier, id, sid string, expires time.Time) (bool, error) {
-	n, err := q.Exec(ctx, `UPDATE oauth_request SET state = 'waiting', sid = $2, expires_at = $3 WHERE id = $1 AND state = 'started'`,
-		id, sid, store.Micros(expires))
+// await notes the approval that a request waits for, and the browser that started it.
+// from is the state it is in: started, or pushed where the caller has claimed it.
+func (tables) await(ctx context.Context, q store.Querier, r *request, from string) (bool, error) {
+	n, err := q.Exec(ctx, `UPDATE oauth_request SET state = 'waiting', browser_hash = $3, sid = $4, expires_at = $5 WHERE id = $1 AND state = $2`,
+		r.id, from, r.browserHash, r.sid, store.Micros(r.expires))
 	return changed(n, err, "await approval")
 }
 
@@ -204,7 +211,7 @@ func (tables) redeem(ctx context.Context, q store.Querier, id string) (bool, err
 
 // end closes a request that will have no code.
 func (tables) end(ctx context.Context, q store.Querier, id string) (bool, error) {
-	n, err := q.Exec(ctx, `UPDATE oauth_request SET state = 'ended' WHERE id = $1 AND (state = 'started' OR state = 'waiting')`, id)
+	n, err := q.Exec(ctx, `UPDATE oauth_request SET state = 'ended' WHERE id = $1 AND (state = 'pushed' OR state = 'started' OR state = 'waiting')`, id)
 	return changed(n, err, "end authorization")
 }
 

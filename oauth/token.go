@@ -19,32 +19,19 @@ const (
 	grantRefresh = "refresh_token"
 )
 
-// token is the token endpoint (RFC 6749 §3.2).
-func (s *Server) token(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.tokens(w, r)
-	if err != nil {
-		s.writeError(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, answer)
-}
-
+// tokens is the token endpoint (RFC 6749 §3.2).
 func (s *Server) tokens(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
-	form, err := postForm(w, r)
+	q, err := s.ask(w, r)
 	if err != nil {
 		return nil, err
 	}
-	c, jkt, seen, err := s.whoAsks(w, r, form)
-	if err != nil {
-		return nil, err
-	}
-	form, err = forGrant(c, form)
+	form, err := forGrant(q.client, q.form)
 	if err != nil {
 		return nil, err
 	}
 	var answer map[string]any
-	err = s.work(r.Context(), c, seen, func(ctx context.Context, u *unit) (err error) {
-		u.jkt = jkt
+	err = s.work(r.Context(), q.client, q.seen, func(ctx context.Context, u *unit) (err error) {
+		u.jkt = q.jkt
 		answer, err = s.exchange(ctx, u, form)
 		return err
 	})

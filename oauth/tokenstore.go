@@ -101,8 +101,8 @@ func (s *Server) Purge(ctx context.Context) (int64, error) {
 		before time.Time
 	}{
 		{`DELETE FROM oauth_once WHERE id IN (SELECT id FROM oauth_once WHERE expires_at < $1 LIMIT $2)`, now},
-		{`DELETE FROM oauth_request WHERE id IN (SELECT id FROM oauth_request WHERE expires_at < $1 AND (state = 'pushed' OR state = 'started') LIMIT $2)`, now.Add(-abandoned)},
-		{`DELETE FROM oauth_request WHERE id IN (SELECT id FROM oauth_request WHERE expires_at < $1 LIMIT $2)`, now.Add(-retention)},
+		{`DELETE FROM oauth_request WHERE id IN (SELECT id FROM oauth_request WHERE created_at < $1 AND expires_at < $1 AND (state = 'pushed' OR state = 'started') LIMIT $2)`, now.Add(-abandoned)},
+		{`DELETE FROM oauth_request WHERE id IN (SELECT id FROM oauth_request WHERE created_at < $1 AND expires_at < $1 LIMIT $2)`, now.Add(-retention)},
 		{`DELETE FROM oauth_token WHERE hash IN (SELECT hash FROM oauth_token WHERE expires_at < $1 LIMIT $2)`, now.Add(-retention)},
 	} {
 		for {

@@ -56,6 +56,7 @@ type Config struct {
 type Client struct {
 	config Config
 	base   *url.URL
+	url    string // of the base, with a slash at its end
 	http   *caller
 	sign   *caller
 	now    func() time.Time
@@ -101,6 +102,7 @@ func New(c Config) (*Client, error) {
 	return &Client{
 		config: c,
 		base:   base,
+		url:    base.String() + "/",
 		http:   newCaller(name, t, c.Timeout, c.UserAgent),
 		sign:   newCaller(name, t, c.SignTimeout, c.UserAgent),
 		now:    c.Now,
@@ -191,7 +193,7 @@ func (c *Client) method(ctx context.Context, by *caller, name string, t *Token, 
 	if t != nil {
 		header.Set("Authorization", "Bearer "+t.Value)
 	}
-	a, err := by.do(ctx, call{http.MethodPost, c.base.JoinPath(name).String(), header, body, read, maxAnswer})
+	a, err := by.do(ctx, call{http.MethodPost, c.url + name, header, body, read, maxAnswer})
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // Counter counts what goes over the wire, headers and TLS included. It may be
@@ -70,14 +71,13 @@ func newTransport(c transportConfig) *http.Transport {
 	}
 }
 
-// dial connects names below localhost to this machine, as browsers do (RFC 6761
-// §6.3); resolvers do not know them.
+// dial connects names below localhost to this machine, and asks allow.
 func (c transportConfig) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	d := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	if c.allow != nil {
 		d.Control = func(_, resolved string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(resolved)
@@ -87,17 +87,7 @@ func (c transportConfig) dial(ctx context.Context, network, address string) (net
 			return c.allow(host, ap.Addr().Unmap())
 		}
 	}
-	var conn net.Conn
-	if isLocalhost(host) {
-		conn, err = d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-		if err != nil {
-			if six, err6 := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
-				conn, err = six, nil
-			}
-		}
-	} else {
-		conn, err = d.DialContext(ctx, network, address)
-	}
+	conn, err := loopback.Dial(ctx, d, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +95,6 @@ func (c transportConfig) dial(ctx context.Context, network, address string) (net
 		return countedConn{conn, c.counter}, nil
 	}
 	return conn, nil
-}
-
-func isLocalhost(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // secure refuses a URL that would carry secrets in the clear: http is for this
@@ -123,8 +108,7 @@ func secure(text string) (*url.URL, error) {
 	case "https":
 		return u, nil
 	case "http":
-		ip, err := netip.ParseAddr(u.Hostname())
-		if isLocalhost(u.Hostname()) || (err == nil && ip.IsLoopback()) {
+		if loopback.Is(u.Hostname()) {
 			return u, nil
 		}
 		return nil, fmt.Errorf("URL %q: http is allowed to this machine only; use https", text)

@@ -26,8 +26,8 @@ type SAM interface {
 	Sign(ctx context.Context, r samapi.SignRequest) (samapi.SignResult, error)
 	// Result returns signatures that were made and not yet acknowledged.
 	Result(ctx context.Context, sid, client string) (samapi.SignResult, error)
-	// Acknowledge says that these signatures have arrived; no others are forgotten.
-	Acknowledge(ctx context.Context, sid, client string, signatures [][]byte) error
+	// AcknowledgeAll says that these signatures have arrived; no others are forgotten.
+	AcknowledgeAll(ctx context.Context, arrived []samapi.Arrival) error
 }
 
 // Links says which signers allowed a client to see their credentials.
@@ -65,17 +65,19 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Service implements csc.Service and csc.Deliverer. All methods may be called at
-// once.
+// Service implements csc.Service, csc.Signer and csc.Deliverer. All methods may be
+// called at once.
 type Service struct {
-	config Config
-	status *statusCache
-	log    *slog.Logger
-	now    func() time.Time
+	config   Config
+	status   *statusCache
+	held     *held
+	arrivals *arrivals
+	log      *slog.Logger
+	now      func() time.Time
 }
 
 var (
-	_ csc.Service   = (*Service)(nil)
+	_ csc.Signer    = (*Service)(nil)
 	_ csc.Deliverer = (*Service)(nil)
 )
 
@@ -96,7 +98,7 @@ func New(c Config) (*Service, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{config: c, log: c.Log, now: c.Now}
+	s := &Service{config: c, held: &held{now: c.Now}, arrivals: &arrivals{sam: c.SAM, log: c.Log}, log: c.Log, now: c.Now}
 	s.status = &statusCache{ocsp: c.OCSP, url: c.OCSPURL, age: c.OCSPAge, now: c.Now}
 	return s, nil
 }
@@ -162,6 +164,7 @@ func (s *Service) find(ctx context.Context, by csc.Caller, id string) (*credenti
 	if !allowed || !c.visible() {
 		return nil, csc.InvalidParameter("credentialID")
 	}
+	s.held.keep(c)
 	return c, nil
 }
 
@@ -249,7 +252,7 @@ func (s *Service) view(ctx context.Context, c *credential, want views) *csc.Cred
 	v := &csc.CredentialInfo{
 		Description: c.SignerName,
 		Key:         csc.KeyInfo{Status: "disabled", Algo: algorithms(c.KeyType), Len: c.KeyType.Bits(), Curve: c.KeyType.CurveOID()},
-		Auth:        csc.AuthInfo{Mode: "oauth2code", Objects: []csc.AuthObject{}},
+		Auth:        authorisedBy(c.Mechanism),
 		SCAL:        fmt.Sprint(max(c.SCAL, 1)),
 		Multisign:   max(c.Multisign, 1),
 	}

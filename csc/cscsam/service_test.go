@@ -511,9 +511,10 @@ func TestSignaturesMadeWhileOthersAreAcknowledgedStay(t *testing.T) {
 	deliver := func(hashes ...string) {
 		t.Helper()
 		q := &csc.SignHashRequest{CredentialID: csctest.CredentialID, Hashes: hashes, SignAlgo: signing.ECDSAWithSHA256.OID()}
-		_, err := s.SignHash(t.Context(), by, q)
+		answer, err := s.SignHash(t.Context(), by, q)
 		d.must(err)
-		s.Delivered(t.Context(), by, q)
+		s.Delivered(t.Context(), by, q, answer)
+		s.Flush(t.Context())
 	}
 	var between sync.Once
 	d.SAM.Before = func(op string) error {
@@ -611,7 +612,7 @@ func TestStoredSignaturesAreGivenWhenNothingNewMayBeSigned(t *testing.T) {
 			if d.SAM.Made() != 1 {
 				t.Errorf("%d signatures", d.SAM.Made())
 			}
-			s.Delivered(t.Context(), by, q)
+			s.Delivered(t.Context(), by, q, first)
 			if _, err := s.SignHash(t.Context(), by, q); err == nil {
 				t.Error("given again although it was delivered")
 			}

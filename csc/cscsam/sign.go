@@ -3,8 +3,6 @@ package cscsam
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,72 +15,74 @@ import (
 // order is a checked request for signatures.
 type order struct {
 	credential *credential
+	asked      *csc.Order
 	request    samapi.SignRequest
 }
 
-// SignHash implements csc.Service. Asked again for signatures that the module
-// made and that were not delivered, it returns the same signatures, whatever became
-// of the credential since: nothing new is signed.
+// SignHash implements csc.Service; see Sign.
 func (s *Service) SignHash(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) (*csc.SignHashResponse, error) {
-	o, err := s.order(ctx, by, q)
+	asked, err := q.Order()
 	if err != nil {
 		return nil, err
+	}
+	v, err := s.Sign(ctx, by, asked)
+	if err != nil {
+		return nil, err
+	}
+	return v.Response(), nil
+}
+
+// Sign implements csc.Signer. Asked again for signatures that the module made and
+// that were not delivered, it returns the same signatures, whatever became of the
+// credential since: nothing new is signed.
+func (s *Service) Sign(ctx context.Context, by csc.Caller, asked *csc.Order) (*csc.Verified, error) {
+	if by.Scope != csc.ScopeCredential || by.SID == "" {
+		return nil, csc.ErrInsufficientScope
+	}
+	if asked.Credential != by.Credential {
+		return nil, csc.InvalidParameter("credentialID")
+	}
+	before := s.held.known(asked.Credential)
+	if before != nil {
+		v, err := s.made(ctx, by, before, asked)
+		if err == nil {
+			return v, nil
+		}
+		now, findErr := s.find(ctx, by, asked.Credential)
+		if findErr != nil {
+			return nil, findErr
+		}
+		if before.same(now) {
+			return nil, err
+		}
+		return s.made(ctx, by, now, asked)
+	}
+	c, err := s.find(ctx, by, asked.Credential)
+	if err != nil {
+		return nil, err
+	}
+	return s.made(ctx, by, c, asked)
+}
+
+// made gets signatures by the credential as it is known, and verifies them: nobody
+// passes on what they did not check.
+func (s *Service) made(ctx context.Context, by csc.Caller, c *credential, asked *csc.Order) (*csc.Verified, error) {
+	o := &order{c, asked, samapi.SignRequest{
+		SID: by.SID, Client: by.Client, Credential: c.ID, Algorithm: asked.Algorithm, Hashes: make([][]byte, len(asked.Digests)),
+	}}
+	for i, d := range asked.Digests {
+		o.request.Hashes[i] = d.Sum
 	}
 	result, err := s.signatures(ctx, o)
 	if err != nil {
 		return nil, translate(err)
 	}
-	if err := o.verify(result.Signatures); err != nil {
-		s.log.ErrorContext(ctx, "wrong signature from the module", "credential", o.credential.ID, "sid", by.SID, "error", err)
-		return nil, err
-	}
-	out := &csc.SignHashResponse{Signatures: make([]string, len(result.Signatures))}
-	for i, sig := range result.Signatures {
-		out.Signatures[i] = base64.StdEncoding.EncodeToString(sig)
-	}
-	return out, nil
-}
-
-func (s *Service) order(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) (*order, error) {
-	if by.Scope != csc.ScopeCredential || by.SID == "" {
-		return nil, csc.ErrInsufficientScope
-	}
-	if q.CredentialID != by.Credential {
-		return nil, csc.InvalidParameter("credentialID")
-	}
-	c, err := s.find(ctx, by, q.CredentialID)
+	v, err := asked.Verify(c.chain[0], result.Signatures)
 	if err != nil {
-		return nil, err
+		s.log.ErrorContext(ctx, "wrong signature from the module", "credential", c.ID, "sid", by.SID, "error", err)
+		return nil, fmt.Errorf("credential %s: %w", c.ID, err)
 	}
-	alg, hashes, err := wanted(q)
-	if err != nil {
-		return nil, err
-	}
-	return &order{c, samapi.SignRequest{SID: by.SID, Client: by.Client, Credential: c.ID, Algorithm: alg, Hashes: hashes}}, nil
-}
-
-// wanted reads algorithm and hashes of a request.
-func wanted(q *csc.SignHashRequest) (signing.Algorithm, [][]byte, error) {
-	params, err := base64.StdEncoding.DecodeString(q.SignAlgoParams)
-	if err != nil {
-		return 0, nil, csc.InvalidParameter("signAlgoParams")
-	}
-	alg, err := signing.Resolve(q.SignAlgo, q.HashAlgorithmOID, params)
-	if err != nil {
-		return 0, nil, csc.InvalidParameter("signAlgo").Because(err)
-	}
-	var hashes [][]byte
-	for _, text := range q.Hashes {
-		h, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return 0, nil, csc.ErrHashBase64
-		}
-		hashes = append(hashes, h)
-	}
-	if len(hashes) == 0 {
-		return 0, nil, csc.ErrEmptyHashes
-	}
-	return alg, hashes, nil
+	return v, nil
 }
 
 // signatures are new ones, or those that were made before and not delivered. The
@@ -148,6 +148,7 @@ func (s *Service) sign(ctx context.Context, o *order) (samapi.SignResult, error)
 func (s *Service) stored(ctx context.Context, o *order) (samapi.SignResult, bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	s.arrivals.flush(ctx) // what has arrived is not given again
 	result, err := s.config.SAM.Result(ctx, o.request.SID, o.request.Client)
 	if err != nil {
 		return samapi.SignResult{}, false
@@ -180,43 +181,19 @@ func choose(kept samapi.SignResult, hashes [][]byte, alg signing.Algorithm) (out
 	return out
 }
 
-// verify holds every signature against its hash and the certificate: nobody
-// passes on what they did not check.
-func (o *order) verify(signatures [][]byte) error {
-	if len(signatures) != len(o.request.Hashes) {
-		return fmt.Errorf("module gave %d signatures for %d hashes", len(signatures), len(o.request.Hashes))
-	}
-	for i, sig := range signatures {
-		if err := signing.Verify(o.credential.chain[0].PublicKey, o.request.Algorithm, o.request.Hashes[i], sig); err != nil {
-			return fmt.Errorf("signature %d of %d by credential %s: %w", i+1, len(signatures), o.credential.ID, err)
-		}
-	}
-	return nil
-}
-
 // Delivered implements csc.Deliverer: the module may forget the signatures of this
-// request. They are named, so that those of another request, whose answer may be
-// lost, stay, and those that are made at this moment.
-func (s *Service) Delivered(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := s.acknowledge(ctx, by, q); err != nil && !errors.Is(err, fault.NotFound) { // not found: acknowledged before
-		s.log.WarnContext(ctx, "signatures not acknowledged", "sid", by.SID, "error", err)
+// answer. They are named, so that those of another request, whose answer may be
+// lost, stay, and those that are made at this moment. It is told soon, of many at
+// a time.
+func (s *Service) Delivered(ctx context.Context, by csc.Caller, _ *csc.SignHashRequest, answer *csc.SignHashResponse) {
+	signatures, err := answer.Decode()
+	if err != nil {
+		s.log.ErrorContext(ctx, "signatures not acknowledged", "sid", by.SID, "error", err)
+		return
 	}
+	s.arrivals.add(by.SID, by.Client, signatures)
 }
 
-func (s *Service) acknowledge(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) error {
-	alg, hashes, err := wanted(q)
-	if err != nil {
-		return err
-	}
-	kept, err := s.config.SAM.Result(ctx, by.SID, by.Client)
-	if err != nil {
-		return err
-	}
-	arrived := choose(kept, hashes, alg)
-	if len(arrived) == 0 {
-		return nil
-	}
-	return s.config.SAM.Acknowledge(ctx, by.SID, by.Client, arrived)
-}
+// Flush tells the module of all deliveries so far. It is called before the process
+// ends, after the last answer.
+func (s *Service) Flush(ctx context.Context) { s.arrivals.flush(ctx) }

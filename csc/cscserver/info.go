@@ -38,6 +38,9 @@ func (c Config) describe() csc.Info {
 	if len(info.AuthType) == 0 {
 		info.AuthType = []string{"oauth2code", "oauth2client"}
 	}
+	if c.Explicit != nil {
+		info.Methods = append(info.Methods, csc.MethodAuthorize)
+	}
 	if c.Timestamps {
 		info.Methods = append(info.Methods, csc.MethodTimestamp)
 	}

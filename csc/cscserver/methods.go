@@ -137,7 +137,7 @@ func (s *Server) signHash(w http.ResponseWriter, r *http.Request) error {
 	}
 	sent := writeJSON(w, http.StatusOK, answer) == nil
 	if d, ok := s.config.Service.(csc.Deliverer); ok && sent { // else the same request gets the same signatures again
-		d.Delivered(context.WithoutCancel(r.Context()), by, q)
+		d.Delivered(context.WithoutCancel(r.Context()), by, q, answer)
 	}
 	return nil
 }

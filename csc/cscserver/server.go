@@ -57,7 +57,9 @@ type Config struct {
 
 	Service csc.Service
 	Auth    Authenticator
-	MaxBody int64 // the default is DefaultMaxBody
+	// Explicit offers credentials/authorize; nil: it is not offered.
+	Explicit csc.Authorizer
+	MaxBody  int64 // the default is DefaultMaxBody
 }
 
 // Server is the http.Handler for every path at and below the base URL's path,
@@ -115,6 +117,9 @@ func (s *Server) table() map[string]route {
 	}
 	if s.config.Timestamps {
 		routes[csc.MethodTimestamp] = post(s.timestamp)
+	}
+	if s.config.Explicit != nil {
+		routes[csc.MethodAuthorize] = post(s.credentialsAuthorize)
 	}
 	if s.config.Logo == "" {
 		routes["logo.png"] = route{[]string{http.MethodGet, http.MethodHead}, serveLogo}

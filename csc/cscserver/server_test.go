@@ -72,7 +72,9 @@ func (s *service) Timestamp(_ context.Context, _ csc.Caller, q *csc.TimestampReq
 	return &csc.TimestampResponse{Timestamp: "dG9rZW4="}, s.call("timestamp")
 }
 
-func (s *service) Delivered(context.Context, csc.Caller, *csc.SignHashRequest) { s.delivered++ }
+func (s *service) Delivered(context.Context, csc.Caller, *csc.SignHashRequest, *csc.SignHashResponse) {
+	s.delivered++
+}
 
 // tokens are the access tokens that the authenticator knows.
 var tokens = map[string]csc.Caller{

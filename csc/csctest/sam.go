@@ -218,26 +218,33 @@ func (s *SAM) Result(_ context.Context, sid, client string) (out samapi.SignResu
 	return out, err
 }
 
-// Acknowledge forgets the stored signatures that are named.
-func (s *SAM) Acknowledge(_ context.Context, sid, client string, signatures [][]byte) error {
+// AcknowledgeAll forgets the stored signatures that are named. For the hooks it is
+// "Acknowledge".
+func (s *SAM) AcknowledgeAll(_ context.Context, arrived []samapi.Arrival) error {
 	return s.hooks("Acknowledge", func() error {
-		a := s.sads[sid]
-		if a == nil || a.client != client {
-			s.tb.Errorf("Acknowledge(%q, %q): no such approval", sid, client)
-			return fault.New(fault.NotFound, "nothing is stored")
-		}
-		var left samapi.SignResult
-		for i, sig := range a.stored.Signatures {
-			if slices.ContainsFunc(signatures, func(s []byte) bool { return bytes.Equal(s, sig) }) {
-				continue
+		for _, one := range arrived {
+			a := s.sads[one.SID]
+			if a == nil || a.client != one.Client {
+				s.tb.Errorf("AcknowledgeAll(%q, %q): no such approval", one.SID, one.Client)
+				return fault.New(fault.NotFound, "nothing is stored")
 			}
-			left.Signatures = append(left.Signatures, sig)
-			left.Hashes = append(left.Hashes, a.stored.Hashes[i])
-			left.Algorithms = append(left.Algorithms, a.stored.Algorithms[i])
+			a.forget(one.Signatures)
 		}
-		a.stored = left
 		return nil
 	})
+}
+
+func (a *approval) forget(signatures [][]byte) {
+	var left samapi.SignResult
+	for i, sig := range a.stored.Signatures {
+		if slices.ContainsFunc(signatures, func(s []byte) bool { return bytes.Equal(s, sig) }) {
+			continue
+		}
+		left.Signatures = append(left.Signatures, sig)
+		left.Hashes = append(left.Hashes, a.stored.Hashes[i])
+		left.Algorithms = append(left.Algorithms, a.stored.Algorithms[i])
+	}
+	a.stored = left
 }
 
 // Credential describes a key with the chain of its certificate.

@@ -2,9 +2,11 @@ package csctest
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -63,6 +65,9 @@ type Service struct {
 	codes    map[string]grant
 	tokens   map[string]csc.Caller
 	requests []string // paths, in order
+	machine  *ecdsa.PublicKey
+	sealCert *x509.Certificate
+	ordered  []string // jti of machines' orders
 }
 
 type grant struct {
@@ -94,6 +99,7 @@ func (s *Service) handler() http.Handler {
 	}
 	api, err := cscserver.New(cscserver.Config{
 		BaseURL: s.Base, OAuthBase: s.Issuer, Name: "Test", Region: "BE", Timestamps: true, Service: wrapped{s, local}, Auth: s,
+		Explicit: cscsam.Explicit{Service: local, Module: s, Tokens: s, Issuer: s.Issuer, Now: time.Now},
 	})
 	if err != nil {
 		s.tb.Fatal(err)
@@ -136,9 +142,9 @@ func (w wrapped) SignHash(ctx context.Context, by csc.Caller, q *csc.SignHashReq
 	return w.Service.SignHash(ctx, by, q)
 }
 
-func (w wrapped) Delivered(ctx context.Context, by csc.Caller, q *csc.SignHashRequest) {
+func (w wrapped) Delivered(ctx context.Context, by csc.Caller, q *csc.SignHashRequest, answer *csc.SignHashResponse) {
 	if d, ok := w.Service.(csc.Deliverer); ok {
-		d.Delivered(ctx, by, q)
+		d.Delivered(ctx, by, q, answer)
 	}
 }
 
@@ -332,9 +338,7 @@ func (s *Service) evidence(mux *http.ServeMux) {
 	mux.HandleFunc("GET /root.crl", send("application/pkix-crl", func() []byte { return s.PKI.CRL(s.PKI.Root, time.Time{}) }))
 	mux.HandleFunc("GET /ca.crl", send("application/pkix-crl", func() []byte { return s.PKI.CRL(s.PKI.CA, time.Time{}) }))
 	mux.HandleFunc("GET /ca.cer", send("application/pkix-cert", func() []byte { return s.PKI.CA.Cert.Raw }))
-	mux.HandleFunc("POST /ocsp", send("application/ocsp-response", func() []byte {
-		return s.PKI.OCSPResponse(adestest.Answer{Cert: s.PKI.Signer.Cert})
-	}))
+	mux.HandleFunc("POST /ocsp", s.ocsp)
 	mux.HandleFunc("POST /tsa", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

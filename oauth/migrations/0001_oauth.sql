@@ -25,15 +25,18 @@ CREATE TABLE oauth_request (
     form          TEXT   NOT NULL, -- the authorization request, without secrets
     jkt           TEXT   NOT NULL, -- thumbprint of the DPoP key the code is bound to, or empty
     browser_hash  TEXT   NOT NULL, -- SHA-256 of the cookie of the browser that started
-    sid           TEXT UNIQUE,
-    code_hash     TEXT UNIQUE,     -- SHA-256 of the authorization code
+    sid           TEXT,
+    code_hash     TEXT,            -- SHA-256 of the authorization code
     signer        TEXT   NOT NULL,
     credential_id TEXT   NOT NULL,
     token_expires BIGINT NOT NULL,
     created_at    BIGINT NOT NULL,
     expires_at    BIGINT NOT NULL  -- of the state it is in
 );
-CREATE INDEX oauth_request_expires ON oauth_request (expires_at);
+CREATE UNIQUE INDEX oauth_request_sid ON oauth_request (sid) WHERE sid IS NOT NULL;
+CREATE UNIQUE INDEX oauth_request_code ON oauth_request (code_hash) WHERE code_hash IS NOT NULL;
+CREATE INDEX oauth_request_created ON oauth_request (created_at);
+CREATE INDEX oauth_request_young ON oauth_request (created_at) WHERE state = 'pushed' OR state = 'started';
 
 CREATE TABLE oauth_token (
     hash          TEXT   NOT NULL PRIMARY KEY, -- SHA-256 of the token
