@@ -4,13 +4,14 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"encoding/base64"
-	"path/filepath"
 	"sync"
 
 	"github.com/countersign/countersign/ades/cms"
+	"github.com/countersign/countersign/ades/fonts"
 	"github.com/countersign/countersign/ades/pades"
 	"github.com/countersign/countersign/ades/pdf"
 	"github.com/countersign/countersign/csc"
+	"github.com/countersign/countersign/csc/cscclient"
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/signing"
 )
@@ -38,13 +39,28 @@ func (r *run) prepare(ctx context.Context) error {
 		f.prepared, err = pades.Prepare(f.temp, f.size, pades.Options{
 			Algorithm: r.credential.algorithm, Time: r.start, Signer: r.credential.leaf().Raw, Chain: chain, Level: r.job.Level,
 			Field: f.Field, Name: r.credential.leaf().Subject.CommonName, Reason: r.job.Reason, Location: r.job.Location,
-			Password: r.password(f),
+			Appearance: r.appearance(), Password: r.password(f),
 		})
 		if err != nil {
 			return inFile(f, err)
 		}
 	}
 	return nil
+}
+
+// appearance is what the signatures show; nil if they are invisible.
+func (r *run) appearance() *pades.Appearance {
+	if r.job.Visible == nil {
+		return nil
+	}
+	a := *r.job.Visible
+	if len(a.Lines) == 0 {
+		a.Lines = pades.Lines(r.credential.leaf().Subject.CommonName, r.start, r.job.Reason, r.job.Location)
+	}
+	if len(a.Fonts) == 0 {
+		a.Fonts = [][]byte{fonts.Regular()}
+	}
+	return &a
 }
 
 // password asks for a file's password, once.
@@ -66,6 +82,13 @@ func inFile(f *file, err error) error {
 
 // authorize has the digests approved and signed, and verifies the signatures.
 func (r *run) authorize(ctx context.Context) error {
+	if r.sealed() {
+		token, err := r.order(ctx)
+		if err != nil {
+			return err
+		}
+		return r.sign(ctx, token)
+	}
 	a, err := r.config.Service.Authorize(ctx, []csc.AuthorizationDetail{r.detail()})
 	if err != nil {
 		return ofService(err)
@@ -79,6 +102,11 @@ func (r *run) authorize(ctx context.Context) error {
 	if err != nil {
 		return ofService(err)
 	}
+	return r.sign(ctx, token)
+}
+
+// sign has the digests signed with the token of an approval, and verifies.
+func (r *run) sign(ctx context.Context, token *cscclient.Token) error {
 	r.step(StageSign, nil, 0)
 	answer, err := r.config.Service.SignHash(ctx, token, r.request())
 	if err != nil {
@@ -88,42 +116,28 @@ func (r *run) authorize(ctx context.Context) error {
 }
 
 // detail says what is to be approved. It is all that the service learns.
-func (r *run) detail() csc.AuthorizationDetail {
-	d := csc.AuthorizationDetail{
-		Type: r.credential.detailType, CredentialID: r.credential.id, NumSignatures: len(r.files),
-		HashAlgorithmOID: signing.HashOID(r.credential.algorithm.Hash()),
-	}
-	for _, f := range r.files {
-		d.DocumentDigests = append(d.DocumentDigests, csc.DocumentDigest{
-			Hash:        base64.StdEncoding.EncodeToString(f.prepared.DTBSR),
-			Label:       filepath.Base(f.In),
-			HashType:    "DTBSR",
-			SignedAttrs: base64.StdEncoding.EncodeToString(f.prepared.SignedAttributes),
-			DocHash:     base64.StdEncoding.EncodeToString(f.prepared.Digest),
-			Size:        f.size,
-		})
-	}
-	return d
+func (r *run) detail() csc.AuthorizationDetail { return r.remote().Detail(r.digests()) }
+
+func (r *run) request() *csc.SignHashRequest { return r.remote().Request(r.digests()) }
+
+func (r *run) remote() *Credential {
+	c := r.credential
+	return &Credential{ID: c.id, Algorithm: c.algorithm, Chain: c.chain, detailType: c.detailType}
 }
 
-func (r *run) request() *csc.SignHashRequest {
-	alg := r.credential.algorithm
-	q := &csc.SignHashRequest{
-		CredentialID: r.credential.id, SignAlgo: alg.OID(), HashAlgorithmOID: signing.HashOID(alg.Hash()), OperationMode: "S",
-	}
-	if alg.PSS() {
-		q.SignAlgoParams = base64.StdEncoding.EncodeToString(alg.PSSParameters())
-	}
+func (r *run) digests() []Digests {
+	list := make([]Digests, 0, len(r.files))
 	for _, f := range r.files {
-		q.Hashes = append(q.Hashes, base64.StdEncoding.EncodeToString(f.prepared.DTBSR))
+		p := f.prepared
+		list = append(list, Digests{Label: f.label(), Size: f.size, DTBSR: p.DTBSR, SignedAttributes: p.SignedAttributes, Document: p.Digest})
 	}
-	return q
+	return list
 }
 
 // wrongSignature is the answer of a service that erred or lied.
 func wrongSignature(f *file, cause error) error {
 	return fault.New(fault.Unavailable, "the signing service returned a signature for %s that does not verify with the signer's certificate; nothing was written",
-		filepath.Base(f.In)).WithCode(CodeSignatureWrong).Because(cause)
+		f.label()).WithCode(CodeSignatureWrong).Because(cause)
 }
 
 // accept verifies every signature over its own digest with the certificate that

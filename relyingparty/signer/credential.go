@@ -23,6 +23,7 @@ import (
 type credential struct {
 	id         string
 	info       *csc.CredentialInfo
+	machine    bool                // a machine's order may authorise it
 	chain      []*x509.Certificate // leaf first
 	public     crypto.PublicKey
 	algorithm  signing.Algorithm
@@ -78,7 +79,7 @@ func (r *run) find(ctx context.Context) (*credential, error) {
 		if err != nil {
 			return nil, ofService(err)
 		}
-		return &credential{id: id, info: info}, nil
+		return &credential{id: id, info: info, machine: r.config.Machine != nil}, nil
 	}
 	if r.config.Credential != "" {
 		return describe(r.config.Credential)
@@ -90,8 +91,8 @@ func (r *run) find(ctx context.Context) (*credential, error) {
 	var usable []*credential
 	for i := range list.CredentialInfos {
 		info := &list.CredentialInfos[i]
-		if info.CredentialID != "" && refusal(info) == "" {
-			usable = append(usable, &credential{id: info.CredentialID, info: info})
+		if info.CredentialID != "" && refusal(info, r.config.Machine != nil) == "" {
+			usable = append(usable, &credential{id: info.CredentialID, info: info, machine: r.config.Machine != nil})
 		}
 	}
 	if len(list.CredentialInfos) == 0 && len(list.CredentialIDs) == 1 { // descriptions are optional in a list
@@ -111,7 +112,7 @@ func (r *run) find(ctx context.Context) (*credential, error) {
 }
 
 // refusal says why a credential cannot sign; "" if nothing speaks against it.
-func refusal(info *csc.CredentialInfo) string {
+func refusal(info *csc.CredentialInfo, machine bool) string {
 	switch {
 	case info.Key.Status != "enabled":
 		return "its key is disabled"
@@ -119,6 +120,7 @@ func refusal(info *csc.CredentialInfo) string {
 		return "its certificate is " + info.Cert.Status
 	case len(info.Cert.Certificates) == 0:
 		return "the service gives no certificate for it"
+	case machine && takesDelegation(info):
 	case info.Auth.Mode != "oauth2code":
 		return "it is authorised by " + info.Auth.Mode + ", this program knows oauth2code only"
 	}
@@ -126,7 +128,7 @@ func refusal(info *csc.CredentialInfo) string {
 }
 
 func (c *credential) readChain() error {
-	if why := refusal(c.info); why != "" {
+	if why := refusal(c.info, c.machine); why != "" {
 		return unusable("credential %s cannot sign: %s", c.id, why)
 	}
 	for _, text := range c.info.Cert.Certificates {

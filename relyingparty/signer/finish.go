@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -38,8 +37,8 @@ func (r *run) finish(ctx context.Context) error {
 	return nil
 }
 
-func wrongTimestamp(format string, args ...any) *fault.Error {
-	return fault.New(fault.Unavailable, format+"; nothing was written", args...).WithCode(CodeTimestampWrong)
+func wrongTimestamp(what string) *fault.Error {
+	return fault.New(fault.Unavailable, "%s; nothing was written", what).WithCode(CodeTimestampWrong)
 }
 
 // timestamp gets a token over a digest and checks that it answers just this
@@ -137,7 +136,7 @@ func (r *run) judgementTime() time.Time {
 }
 
 func notValid(f *file, why string) *fault.Error {
-	return fault.New(fault.Unavailable, "%s was signed but does not validate, and is not delivered: %s", filepath.Base(f.In), why).WithCode(CodeNotValid)
+	return fault.New(fault.Unavailable, "%s was signed but does not validate, and is not delivered: %s", f.label(), why).WithCode(CodeNotValid)
 }
 
 func (r *run) judge(f *file, s *validate.Signature) error {

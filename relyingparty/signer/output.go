@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/countersign/countersign/ades/pades"
 	"github.com/countersign/countersign/internal/fault"
@@ -29,25 +30,47 @@ type file struct {
 	result    FileResult
 }
 
+// label is how people know the file.
+func (f *file) label() string {
+	if f.Label != "" {
+		return f.Label
+	}
+	return filepath.Base(f.In)
+}
+
 // openFiles opens the inputs and looks at the targets, before anybody is bothered.
 func (r *run) openFiles(context.Context) error {
 	for _, f := range r.job.Files {
-		in, err := os.Open(f.In)
+		in, info, err := openRegular(f.In)
 		if err != nil {
-			return unreadable(f.In, err)
+			return err
 		}
-		r.files = append(r.files, &file{File: f, in: in})
-		info, err := in.Stat()
-		if err != nil {
-			return unreadable(f.In, err)
-		}
-		if !info.Mode().IsRegular() {
-			return fault.New(fault.Invalid, "%s is not a regular file", f.In).WithCode(CodeInput)
-		}
-		last := r.files[len(r.files)-1]
-		last.size, last.mode = info.Size(), info.Mode().Perm()
+		r.files = append(r.files, &file{File: f, in: in, size: info.Size(), mode: info.Mode().Perm()})
 	}
 	return r.checkTargets()
+}
+
+// openRegular opens an input and never waits for it, as opening a pipe would.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	notRegular := fault.New(fault.Invalid, "%s is not a regular file", path).WithCode(CodeInput)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, unreadable(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, notRegular
+	}
+	in, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // what the caller wants signed
+	if err != nil {
+		return nil, nil, unreadable(path, err)
+	}
+	if info, err = in.Stat(); err != nil {
+		return nil, nil, errors.Join(unreadable(path, err), in.Close())
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, errors.Join(notRegular, in.Close())
+	}
+	return in, info, nil
 }
 
 // checkTargets refuses outputs that would hit an input, each other, or something

@@ -21,6 +21,10 @@ func TestInputThatCannotBeSigned(t *testing.T) {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	pipe := filepath.Join(b.dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rows := map[string]struct {
 		file signer.File
 		code string
@@ -29,6 +33,7 @@ func TestInputThatCannotBeSigned(t *testing.T) {
 		"empty":       {b.file("empty.pdf", nil), pdffile.CodeNotPDF},
 		"cut off":     {b.file("cut.pdf", pdf("hello", 0)[:200]), pdffile.CodeDamaged},
 		"missing":     {signer.File{In: filepath.Join(b.dir, "nothing.pdf"), Out: filepath.Join(b.dir, "out", "x.pdf")}, signer.CodeInput},
+		"pipe":        {signer.File{In: pipe, Out: filepath.Join(b.dir, "out", "x.pdf")}, signer.CodeInput},
 		"folder":      {signer.File{In: folder, Out: filepath.Join(b.dir, "out", "x.pdf")}, signer.CodeInput},
 		"no output":   {signer.File{In: b.file("doc.pdf", pdf("hello", 0)).In}, signer.CodeOutput},
 		"onto itself": {signer.File{In: b.file("self.pdf", pdf("hello", 0)).In, Out: filepath.Join(b.dir, "self.pdf")}, signer.CodeOutputIsInput},

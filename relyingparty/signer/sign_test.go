@@ -2,10 +2,15 @@ package signer_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/countersign/countersign/ades/pades"
 	"github.com/countersign/countersign/ades/validate"
@@ -181,4 +186,41 @@ func TestTimestampsOfAnotherAuthority(t *testing.T) {
 	if slices.Contains(b.service.Requests(), "/csc/v2/"+csc.MethodTimestamp) {
 		t.Error("the service was asked for a time-stamp")
 	}
+}
+
+func TestVisibleSignatureSaysWhoWhenWhyAndWhere(t *testing.T) {
+	b := newBench(t, signing.P256)
+	f := b.file("doc.pdf", pdf("hello", 0))
+	at := time.Now().In(time.FixedZone("", 5*3600+1800))
+	b.config.Now = func() time.Time { return at }
+	look := &pades.Appearance{Page: 1, X: 300, Y: 700, Width: 250, Height: 80}
+	if _, err := b.sign(signer.Job{Files: []signer.File{f}, Reason: "Approval", Location: "Zürich", Visible: look}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "pdftotext", f.Out, "-").Output()
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skip("SKIPPED: pdftotext is not installed")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join(pades.Lines(b.service.PKI.Signer.Cert.Subject.CommonName, at, "Approval", "Zürich"), "\n")
+	if !strings.Contains(string(out), want) || !strings.Contains(want, "+05:30") {
+		t.Errorf("the page reads %q, want %q", out, want)
+	}
+	if len(look.Lines)+len(look.Fonts) > 0 {
+		t.Error("the job was changed")
+	}
+}
+
+func TestVisibleSignatureThatCannotBeDrawnIsSaidBeforeAnybodySigns(t *testing.T) {
+	b := newBench(t, signing.P256)
+	_, err := b.sign(signer.Job{
+		Files: []signer.File{b.file("doc.pdf", pdf("hello", 0))}, Reason: "漢字", Visible: &pades.Appearance{Page: 1, Width: 250, Height: 80},
+		Approve: func(context.Context, string) (string, error) {
+			t.Error("the signer was asked")
+			return "", errors.New("never")
+		},
+	})
+	b.refused(err, pades.CodeAppearance, 3)
 }

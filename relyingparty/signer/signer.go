@@ -50,6 +50,9 @@ type Config struct {
 	Fetcher Fetcher
 	// Credential is the credential's id; empty takes the only one there is.
 	Credential string
+	// Machine authorises credentials that a machine may use, such as an
+	// organisation's seal; nil: none can be used.
+	Machine *Machine
 	// TSA is the URL of a time-stamping authority; empty uses the service's
 	// signatures/timestamp.
 	TSA string
@@ -87,6 +90,9 @@ type File struct {
 	Out string // replaced if it is there
 	// Field is the signature field to fill or make; empty makes a new one.
 	Field string
+	// Label is how the signer's device and messages call the file; empty is the last
+	// part of In.
+	Label string
 }
 
 // Job is what to sign, once.
@@ -98,6 +104,13 @@ type Job struct {
 	Algorithm signing.Algorithm
 	// Reason and Location stand in the signature; both may be empty.
 	Reason, Location string
+	// Visible makes the signatures visible, at the same place in every file; nil
+	// leaves them invisible. Without Lines they say what pades.Lines does, with the
+	// name in the certificate; without Fonts they are set in fonts.Regular.
+	Visible *pades.Appearance
+	// By names the person or machine that causes the use of a seal, for the log of
+	// the service that holds it; see Machine.
+	By string
 	// Password is asked for encrypted input files; nil refuses them.
 	Password func(in string) ([]byte, error)
 	// Approve brings the signer to the authorisation URL and returns the URL on
@@ -172,15 +185,7 @@ func (s *Signer) Sign(ctx context.Context, job Job) (*Result, error) {
 			return nil, err
 		}
 	}
-	after := r.traffic()
-	out := &Result{
-		Credential: r.credential.id, Signer: r.credential.leaf().Subject.String(), Algorithm: r.credential.algorithm,
-		Sent: after[0] - before[0], Received: after[1] - before[1],
-	}
-	for _, f := range r.files {
-		out.Files = append(out.Files, f.result)
-	}
-	return out, nil
+	return r.outcome(before), nil
 }
 
 func (j *Job) check() error {
