@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -23,6 +24,12 @@ type adminCmd struct {
 	RegisterGateway registerGatewayCmd `cmd:"" help:"Tell the module where approvals of a gateway return to."`
 	Client          clientCmd          `cmd:"" help:"Register or change a client of the gateway."`
 	Enrol           enrolCmd           `cmd:"" help:"Register a signer and make an activation code for one device."`
+	Devices         devicesCmd         `cmd:"" help:"List a signer's devices."`
+	RevokeDevice    revokeDeviceCmd    `cmd:"" help:"End the use of a signer's device."`
+	LiftBlock       liftBlockCmd       `cmd:"" help:"Let a client ask a signer again who had said: this was not me."`
+	Peers           peersCmd           `cmd:"" help:"Other trust services whose credentials this gateway offers."`
+	Account         accountCmd         `cmd:"" help:"Make an account of the portal for somebody who sends requests."`
+	PersonalKey     personalKeyCmd     `cmd:"" help:"Say which credential a person signs with when the portal asks for their own key."`
 	Certify         certifyCmd         `cmd:"" help:"Order a key for an enrolled signer and have its certificate issued."`
 }
 
@@ -127,21 +134,31 @@ func (c *clientCmd) Run(ctx context.Context, t terminal) error {
 
 // person is what a registration authority says of somebody.
 type person struct {
-	Signer    string `required:"" help:"The authority's id of the person: a-z 0-9 . _ -"`
-	GivenName string `required:"" help:"Given name, as proved."`
-	Surname   string `required:"" help:"Surname, as proved."`
-	Country   string `required:"" help:"ISO 3166-1 alpha-2."`
-	Serial    string `required:"" help:"Serial number of the subject (ETSI EN 319 412-1)."`
-	Email     string `help:"E-mail address."`
-	Assurance string `required:"" enum:"low,substantial,high" help:"Level of assurance of the proof: ${enum}."`
-	Method    string `required:"" help:"How identity was proved, in words."`
+	Signer       string `required:"" help:"The authority's id of the person: a-z 0-9 . _ -"`
+	GivenName    string `help:"Given name, as proved."`
+	Surname      string `help:"Surname, as proved."`
+	Organization string `help:"Name of the organisation whose seal it is, as proved, in place of a person's."`
+	Country      string `required:"" help:"ISO 3166-1 alpha-2."`
+	Serial       string `required:"" help:"Serial number of the subject (ETSI EN 319 412-1)."`
+	Email        string `help:"E-mail address."`
+	Assurance    string `required:"" enum:"low,substantial,high" help:"Level of assurance of the proof: ${enum}."`
+	Method       string `required:"" help:"How identity was proved, in words."`
 }
 
-func (p person) proved() ra.Person {
-	return ra.Person{ID: p.Signer, Assurance: p.Assurance, Method: p.Method, Subject: signing.Subject{
-		CommonName: p.GivenName + " " + p.Surname, GivenName: p.GivenName, Surname: p.Surname,
+func (p person) proved() (ra.Person, error) {
+	out := ra.Person{ID: p.Signer, Assurance: p.Assurance, Method: p.Method, Subject: signing.Subject{
+		CommonName: p.GivenName + " " + p.Surname, GivenName: p.GivenName, Surname: p.Surname, Organization: p.Organization,
 		SerialNumber: p.Serial, Country: p.Country, Email: p.Email,
 	}}
+	switch {
+	case p.Organization == "" && (p.GivenName == "" || p.Surname == ""):
+		return out, withCode(exitUsage, errors.New("a person needs --given-name and --surname, an organisation --organization"))
+	case p.Organization != "" && p.GivenName+p.Surname != "":
+		return out, withCode(exitUsage, errors.New("--organization names an organisation in place of a person: leave out --given-name and --surname"))
+	case p.Organization != "":
+		out.Subject.CommonName = p.Organization
+	}
+	return out, nil
 }
 
 // authority is the registration authority that a command acts for.
@@ -162,7 +179,7 @@ type enrolCmd struct {
 	socketsFlag
 	authority
 	person
-	Mechanism string `default:"devicekey" enum:"devicekey,webauthn" help:"What the device is: ${enum}."`
+	Mechanism string `default:"devicekey" enum:"devicekey,webauthn,delegated" help:"What the device is: ${enum}."`
 }
 
 // Run prints address and activation code, which go to the signer on two channels.
@@ -171,7 +188,11 @@ func (c *enrolCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	ticket, err := a.Enrol(ctx, c.dir().Module(), c.proved(), c.Mechanism)
+	who, err := c.proved()
+	if err != nil {
+		return err
+	}
+	ticket, err := a.Enrol(ctx, c.dir().Module(), who, c.Mechanism)
 	if err != nil {
 		return err
 	}
@@ -185,7 +206,7 @@ type certifyCmd struct {
 	authority
 	person
 	PKI       string `required:"" placeholder:"URL" help:"Address of the certification authority."`
-	Mechanism string `default:"devicekey" enum:"devicekey,webauthn" help:"What approves for this key: ${enum}."`
+	Mechanism string `default:"devicekey" enum:"devicekey,webauthn,delegated" help:"What approves for this key: ${enum}."`
 	KeyType   string `default:"P-256" help:"P-256, P-384, P-521, RSA-3072, RSA-4096 or Ed25519."`
 	Multisign int    `default:"50" help:"Most signatures of one approval."`
 }
@@ -200,7 +221,11 @@ func (c *certifyCmd) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return withCode(exitUsage, err)
 	}
-	got, err := a.Certify(ctx, c.dir().Module(), &pki.Client{BaseURL: c.PKI, HTTP: &http.Client{Timeout: 30 * time.Second}}, c.proved(), ra.Wish{Mechanism: c.Mechanism, KeyType: kt, Multisign: c.Multisign})
+	who, err := c.proved()
+	if err != nil {
+		return err
+	}
+	got, err := a.Certify(ctx, c.dir().Module(), &pki.Client{BaseURL: c.PKI, HTTP: &http.Client{Timeout: 30 * time.Second}}, who, ra.Wish{Mechanism: c.Mechanism, KeyType: kt, Multisign: c.Multisign})
 	if err != nil {
 		return err
 	}

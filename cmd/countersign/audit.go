@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
+	"github.com/countersign/countersign/conformance"
 	"github.com/countersign/countersign/internal/audit"
 )
 
@@ -16,6 +18,9 @@ type auditCmd struct {
 	Export auditExportCmd `cmd:"" help:"Write what one activation left in the event log, with the proof that the log holds it."`
 	Verify auditVerifyCmd `cmd:"" help:"Check such a bundle, offline."`
 	Key    auditKeyCmd    `cmd:"" help:"Print the public key of the event log, to keep for later checks."`
+
+	Receipts auditReceiptsCmd `cmd:"" help:"Write the gateway's signed receipts about a peer."`
+	Compare  auditCompareCmd  `cmd:"" help:"Say whether two sides' receipts fit, offline."`
 }
 
 type auditExportCmd struct {
@@ -66,7 +71,7 @@ func (c *auditVerifyCmd) Run(t terminal) error {
 	if err != nil {
 		return withCode(exitLocal, err)
 	}
-	key, err := c.key()
+	key, err := keyOrFile(c.Key)
 	if err != nil {
 		return err
 	}
@@ -81,22 +86,58 @@ func (c *auditVerifyCmd) Run(t terminal) error {
 	if len(events) == 0 {
 		return withCode(exitNo, errors.New("the bundle holds no event"))
 	}
+	a, err := conformance.ReadActivation(events)
+	if err != nil {
+		return withCode(exitNo, fmt.Errorf("%s does not hold: %w", c.Bundle, err))
+	}
 	for _, e := range events {
 		if err := c.print(t, e); err != nil {
 			return withCode(exitLocal, err)
 		}
 	}
+	if a != nil {
+		explainActivation(t, a)
+	}
 	t.say("%d events of %s, all in the signed log", len(events), b.SID)
 	return nil
 }
 
-func (c *auditVerifyCmd) key() (string, error) {
-	b, err := os.ReadFile(c.Key)
+// explainActivation says in words who approved what, when and with what, all of it
+// checked against the device's signature.
+func explainActivation(t terminal, a *conformance.Activation) {
+	s := a.SAD
+	how := map[bool]string{true: ", PIN checked"}[a.PIN] + map[bool]string{true: ", number typed"}[a.Number]
+	who := fmt.Sprintf("%s (%s)", s.SignerName, s.Signer)
+	if a.By != "" {
+		who = "a machine, for " + a.By
+	}
+	t.say("approved by    %s, %s", who, a.Approved.UTC().Format("2006-01-02 15:04:05 UTC"))
+	t.say("with           device %s (%s%s); its signature is over exactly what follows", a.Device, a.Mechanism, how)
+	t.say("asked by       %s (%s)", s.Party.Name, s.Party.Client)
+	t.say("key            credential %s, SCAL%d", s.Credential, s.SCAL)
+	for _, d := range s.Documents {
+		t.say("document       %s, %d bytes", d.Name, d.Size)
+		if len(d.DocHash) > 0 {
+			t.fingerprint("               ", d.DocHash)
+		}
+		made := a.Of(d.DTBSR)
+		if len(made) == 0 {
+			t.say("               not signed")
+		}
+		for _, m := range made {
+			t.say("               signed %s, %s", m.At.UTC().Format("2006-01-02 15:04:05 UTC"), m.Algorithm)
+		}
+	}
+}
+
+// keyOrFile is a public key of the event log, or the file that has it.
+func keyOrFile(key string) (string, error) {
+	b, err := os.ReadFile(key)
 	if err == nil {
 		return string(bytes.TrimSpace(b)), nil
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		return c.Key, nil
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
+		return key, nil
 	}
 	return "", withCode(exitLocal, err)
 }

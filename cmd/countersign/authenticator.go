@@ -33,6 +33,7 @@ type enrolDeviceCmd struct {
 	URL      string `arg:"" help:"Address that the registration authority gave."`
 	CodeFile string `type:"path" placeholder:"FILE" help:"File with the activation code; else it is asked for."`
 	Name     string `help:"Name of this device; default: the computer's."`
+	Machine  bool   `help:"This is a machine that uses a seal without a person: it has no PIN."`
 }
 
 // Run makes the key, and sets the PIN that was chosen.
@@ -42,7 +43,7 @@ func (c *enrolDeviceCmd) Run(ctx context.Context, t terminal) error {
 		return withCode(exitLocal, err)
 	}
 	defer loud()
-	e := device.Enrolment{URL: c.URL, Name: c.Name, Path: c.Device}
+	e := device.Enrolment{URL: c.URL, Name: c.Name, Path: c.Device, Machine: c.Machine}
 	if e.Net, err = c.net(); err != nil {
 		return err
 	}
@@ -54,8 +55,10 @@ func (c *enrolDeviceCmd) Run(ctx context.Context, t terminal) error {
 	if e.Code, err = c.code(ctx, t); err != nil {
 		return err
 	}
-	if e.PIN, err = c.newPIN(ctx, t); err != nil {
-		return err
+	if !c.Machine {
+		if e.PIN, err = c.newPIN(ctx, t); err != nil {
+			return err
+		}
 	}
 	k, err := device.Enrol(ctx, e)
 	if err != nil {
@@ -133,7 +136,7 @@ func (a *approver) approve(ctx context.Context, t terminal, s *service, authoriz
 	if err != nil {
 		return "", err
 	}
-	d := device.Device{Key: k, Net: device.Net{Roots: roots}, Prompt: &prompt{t: t, a: a}}
+	d := device.Device{Key: k, Net: device.Net{Roots: roots}, Prompt: &prompt{t: t, a: a}, End: s.Redirect}
 	return d.Approve(ctx, authorizationURL)
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/countersign/countersign/csc"
 	"github.com/countersign/countersign/oauth"
 	"github.com/countersign/countersign/sam/samapi"
-	"github.com/countersign/countersign/sam/samrpc"
 )
 
 // administer adds the operator's operations.
 func (g *gateway) administer(mux *http.ServeMux) {
 	local.Handle(mux, "POST /clients", g.putClient)
+	g.administerPeers(mux)
 }
 
 // putClient registers or changes a client, and links signers to it.
@@ -45,11 +45,15 @@ func (g *gateway) putClient(ctx context.Context, c sockets.Client) (sockets.Secr
 	return answer, nil
 }
 
-// approvals lets the authorisation server ask the module.
-type approvals struct{ module *samrpc.Client }
+// approvals lets the authorisation server ask whoever holds a credential: the
+// module here, or a peer.
+type approvals struct{ g *gateway }
 
 // Begin implements oauth.Approver.
 func (a approvals) Begin(ctx context.Context, r oauth.ApprovalRequest) (oauth.Approval, error) {
+	if a.g.peers.peers != nil && isOfPeer(r.Credential) {
+		return a.g.peers.begin(ctx, r)
+	}
 	in := samapi.Intent{
 		Org: r.Org, Client: r.Client, ClientName: r.ClientName, Credential: r.Credential, HashOID: r.HashOID,
 		Request: r.Request[:], Gateway: r.Gateway, Lang: r.Lang,
@@ -57,13 +61,16 @@ func (a approvals) Begin(ctx context.Context, r oauth.ApprovalRequest) (oauth.Ap
 	for _, d := range r.Documents {
 		in.Documents = append(in.Documents, samapi.Document{Label: d.Label, Size: d.Size, DTBSR: d.DTBSR, DocHash: d.DocHash, SignedAttrs: d.SignedAttrs})
 	}
-	b, err := a.module.Begin(ctx, in)
+	b, err := a.g.module.Begin(ctx, in)
 	return oauth.Approval{SID: b.SID, URL: b.URL, Expires: b.Expires}, err
 }
 
 // Outcome implements oauth.Approver.
 func (a approvals) Outcome(ctx context.Context, sid, handle string) (oauth.Outcome, error) {
-	o, err := a.module.Outcome(ctx, sid, handle)
+	if a.g.peers.peers != nil && isOfPeer(sid) {
+		return a.g.peers.outcome(ctx, sid, handle)
+	}
+	o, err := a.g.module.Outcome(ctx, sid, handle)
 	return oauth.Outcome{
 		SID: o.SID, State: o.State, Signer: o.Signer, Credential: o.Credential, Client: o.Client,
 		Count: o.Count, Expires: o.Expires, Reason: o.Reason,

@@ -32,6 +32,7 @@ type cli struct {
 	Serve         serveCmd         `cmd:"" help:"Run one role of the service: gateway, pki or portal."`
 	Admin         adminCmd         `cmd:"" help:"Administer running processes: registration authority, clients, certificates."`
 	Audit         auditCmd         `cmd:"" help:"Take the records of a signature out of the event log, or check them."`
+	Conformance   conformanceCmd   `cmd:"" help:"Say which controls the running installation shows, and check such a report."`
 	Migrate       migrateCmd       `cmd:"" help:"Bring a role's database to this version's schema."`
 	Doctor        doctorCmd        `cmd:"" help:"Ask every process of an installation how it is."`
 	Version       versionCmd       `cmd:"" help:"Say which build this is."`

@@ -55,6 +55,9 @@ type installation struct {
 // start runs a demo that stays up, and waits until it is ready.
 func start(dir string, args ...string) (*installation, error) {
 	in := &installation{dir: dir, vars: map[string]string{}}
+	if slices.Contains(args, "--hsm") {
+		in.dir = filepath.Join(dir, "hsm")
+	}
 	in.cmd = exec.Command(filepath.Join(programs, "countersign"), append([]string{"demo", "--keep", "--setup-only", "--dir", dir}, args...)...)
 	in.cmd.Stderr = os.Stderr
 	out, err := in.cmd.StdoutPipe()

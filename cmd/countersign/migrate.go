@@ -47,7 +47,7 @@ func (c *migrateCmd) migrate(ctx context.Context, t terminal) error {
 		if _, err := o.Load(c.Role, &s, t.out); err != nil {
 			return err
 		}
-		_, db, err := joinPortal(ctx, &s)
+		_, _, db, err := joinPortal(ctx, &s)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 	"github.com/countersign/countersign/federation"
 	"github.com/countersign/countersign/internal/config"
 	"github.com/countersign/countersign/internal/httpd"
+	"github.com/countersign/countersign/internal/loopback"
 	"github.com/countersign/countersign/internal/store"
+	"github.com/countersign/countersign/internal/ui"
 	"github.com/countersign/countersign/internal/web"
 	"github.com/countersign/countersign/oauth"
 	"github.com/countersign/countersign/sam/samrpc"
@@ -36,6 +39,7 @@ type gatewaySettings struct {
 	TSA      string        `config:"tsa" doc:"Time-stamping authority for signatures/timestamp; without it the method is not offered."`
 	Evidence []string      `config:"evidence_hosts" doc:"Private hosts whose OCSP responders may be asked."`
 	Loopback bool          `config:"evidence_loopback" doc:"Whether OCSP responders on this machine may be asked."`
+	Peers    peerSettings  `config:"peers" doc:"Other trust services whose credentials are offered here, and the receipts that both keep."`
 	Rate     float64       `config:"rate" doc:"Requests a second of one client address, on average; 0 is no limit."`
 	Burst    int           `config:"burst" doc:"Requests of one client address at once."`
 }
@@ -54,10 +58,13 @@ type gateway struct {
 	db       *store.DB
 	module   *samrpc.Client
 	oauth    *oauth.Server
+	peers    *federated
+	router   *federation.Router
 	csc      *cscserver.Server
 }
 
 func openGateway(ctx context.Context, p *daemon.Process, s *gatewaySettings) (closing func() error, err error) {
+	daemon.SpareGC()
 	g, closing, err := joinGateway(ctx, p, s)
 	if err != nil {
 		return closing, err
@@ -77,11 +84,14 @@ func joinGateway(ctx context.Context, p *daemon.Process, s *gatewaySettings) (g 
 	if err != nil {
 		return nil, db.Close, err
 	}
-	g.oauth, err = oauth.New(ctx, oauth.Config{Issuer: s.Issuer, DB: db, Approver: approvals{g.module}, Secrets: secrets, Log: p.Log})
+	g.oauth, err = oauth.New(ctx, oauth.Config{Issuer: s.Issuer, DB: db, Approver: approvals{g}, Secrets: secrets, Log: p.Log, Site: ui.Site{Org: s.Name}})
 	if err != nil {
 		return nil, db.Close, err
 	}
-	g.csc, err = g.openCSC(ctx, p)
+	if g.peers, err = openPeers(ctx, p, s, db, g.oauth, secrets); err != nil {
+		return nil, db.Close, err
+	}
+	g.csc, err = g.openCSC(p)
 	return g, db.Close, err
 }
 
@@ -98,7 +108,7 @@ func (s *gatewaySettings) secrets() ([][]byte, error) {
 }
 
 // openCSC joins the API to the router and the router to the module.
-func (g *gateway) openCSC(ctx context.Context, p *daemon.Process) (*cscserver.Server, error) {
+func (g *gateway) openCSC(p *daemon.Process) (*cscserver.Server, error) {
 	s := g.settings
 	fetcher := cscclient.NewFetcher(cscclient.FetcherConfig{Hosts: s.Evidence, Loopback: s.Loopback})
 	c := cscsam.Config{SAM: g.module, Links: g.oauth, OCSP: fetcher, Log: p.Log}
@@ -109,23 +119,27 @@ func (g *gateway) openCSC(ctx context.Context, p *daemon.Process) (*cscserver.Se
 		}
 		// The operator named this host: it may be a private one.
 		c.TSAURL = s.TSA
-		c.TSA = cscclient.NewFetcher(cscclient.FetcherConfig{Hosts: append(s.Evidence, tsa.Hostname()), Loopback: s.Loopback || isLoopback(tsa.Hostname())})
+		c.TSA = cscclient.NewFetcher(cscclient.FetcherConfig{Hosts: append(s.Evidence, tsa.Hostname()), Loopback: s.Loopback || loopback.Is(tsa.Hostname())})
 	}
 	service, err := cscsam.New(c)
 	if err != nil {
 		return nil, err
 	}
-	receipts, err := federation.NewStore(ctx, g.db)
-	if err != nil {
-		return nil, err
-	}
-	router, err := federation.New(federation.Config{Local: service, Recorder: receipts, Log: p.Log})
+	p.Go(func(ctx context.Context) error { // after the last answer
+		<-ctx.Done()
+		service.Flush(context.WithoutCancel(ctx))
+		return nil
+	})
+	g.router, err = federation.New(federation.Config{
+		Local: service, Routes: g.peers.routes(), Recorder: g.peers.receipts, Hold: g.peers.held, Log: p.Log,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return cscserver.New(cscserver.Config{
 		BaseURL: s.Issuer + "/csc/v2", OAuthBase: s.Issuer, Name: s.Name, Region: s.Region,
-		Timestamps: s.TSA != "", Service: router, Auth: g.oauth,
+		Timestamps: s.TSA != "", Service: g.router, Auth: g.oauth,
+		Explicit: cscsam.Explicit{Service: service, Module: g.module, Tokens: explicitTokens{g.oauth}, Issuer: s.Issuer, Now: time.Now},
 	})
 }
 
@@ -146,6 +160,7 @@ func (g *gateway) doors(ctx context.Context, p *daemon.Process) error {
 	own := p.Watch(s.Door, checks, router.Handle)
 	limited := router.With(limit)
 	g.oauth.Mount(limited)
+	g.peers.mount(limited, g.router, g.oauth)
 	for _, path := range g.csc.Paths() {
 		limited.Handle(http.MethodGet, path, g.csc)
 		limited.Handle(http.MethodPost, path, g.csc)
@@ -157,9 +172,22 @@ func (g *gateway) doors(ctx context.Context, p *daemon.Process) error {
 		return err
 	}
 	admin := http.NewServeMux()
-	p.Status(admin, s.Door, checks, func(context.Context) map[string]string { return map[string]string{"address": s.Issuer} })
+	p.Status(admin, s.Door, checks, g.facts)
 	g.administer(admin)
 	return p.Socket(ctx, web.SocketConfig{Path: string(s.Door.Admin)}, web.Wrap(admin, p.Web(s.Door, false)))
+}
+
+// facts are what an operator may want to know.
+func (g *gateway) facts(ctx context.Context) map[string]string {
+	facts := map[string]string{"address": g.settings.Issuer}
+	if g.peers.peers == nil {
+		return facts
+	}
+	facts["peers"] = strconv.Itoa(len(g.peers.registry.List().Peers))
+	if list, err := g.peers.peers.Quarantines(ctx); err != nil || len(list) > 0 {
+		facts["peers_quarantined"] = strconv.Itoa(len(list))
+	}
+	return facts
 }
 
 // elsewhere answers what no route takes: below the API's base in its own form.

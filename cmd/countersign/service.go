@@ -4,15 +4,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 
 	"github.com/countersign/countersign/cmd/internal/buildinfo"
 	"github.com/countersign/countersign/cmd/internal/daemon"
 	"github.com/countersign/countersign/csc/cscclient"
+	"github.com/countersign/countersign/internal/loopback"
 )
 
 // service is which remote signing service to use and as whom.
@@ -85,16 +84,12 @@ func (s *service) fetcher() (*cscclient.Fetcher, error) {
 // onThisMachine reports whether a URL is one of this machine.
 func onThisMachine(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && isLoopback(u.Hostname())
-}
-
-func isLoopback(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
+	return err == nil && loopback.Is(u.Hostname())
 }
 
 // proxy is the environment's, except for this machine.
 func proxy(r *http.Request) (*url.URL, error) {
-	if isLoopback(r.URL.Hostname()) {
+	if loopback.Is(r.URL.Hostname()) {
 		return nil, nil //nolint:nilnil // no proxy
 	}
 	return http.ProxyFromEnvironment(r)

@@ -19,12 +19,13 @@ import (
 type signCmd struct {
 	service
 	approver
+	look
 	Files        []string `arg:"" name:"file" type:"path" help:"PDF files to sign. They are only read."`
 	Out          string   `short:"o" type:"path" placeholder:"FILE" help:"Where the signed file goes."`
 	OutDir       string   `type:"path" placeholder:"DIR" help:"Where several signed files go, under their own names; made if missing."`
 	Level        string   `default:"B-LTA" enum:"B-B,B-T,B-LT,B-LTA" help:"PAdES level: ${enum}."`
 	Reason       string   `help:"Reason, for the signature."`
-	Location     string   `help:"Place, for the signature."`
+	Location     string   `aliases:"place" help:"Place, for the signature."`
 	Field        string   `help:"Empty signature field to fill; default: a new one."`
 	PasswordFile string   `type:"path" placeholder:"FILE" help:"File whose first line opens encrypted PDFs; else it is asked for."`
 	Trust        []string `env:"COUNTERSIGN_TRUST" sep:"none" type:"path" placeholder:"PEM" help:"Trust anchors that the result must validate with."`
@@ -103,9 +104,13 @@ func (c *signCmd) job(ctx context.Context, t terminal) (signer.Job, error) {
 	if err != nil {
 		return signer.Job{}, withCode(exitUsage, err)
 	}
+	visible, err := c.appearance(c.Field)
+	if err != nil {
+		return signer.Job{}, err
+	}
 	ask := password(ctx, t, c.PasswordFile)
 	job := signer.Job{
-		Level: level, Reason: c.Reason, Location: c.Location,
+		Level: level, Reason: c.Reason, Location: c.Location, Visible: visible,
 		Password: func(string) ([]byte, error) { return ask() },
 		Progress: c.progress(t),
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/countersign/countersign/ades/validate"
 )
@@ -108,14 +109,19 @@ func isCMS(f io.ReaderAt) (bool, error) {
 	return n > 0 && head[0] == 0x30 || bytes.HasPrefix(head[:n], []byte("-----BEGIN")), nil
 }
 
+// openRegular opens a file and never waits for it, as opening a pipe would.
 func openRegular(name string) (*os.File, int64, error) {
-	f, err := os.Open(name)
+	notRegular := withCode(exitInput, fmt.Errorf("%s is not a file", name))
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return nil, 0, notRegular
+	}
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
-		err = withCode(exitInput, fmt.Errorf("%s is not a file", name))
+		err = notRegular
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())

@@ -25,6 +25,8 @@ type Config struct {
 	Issuer  string // https://localhost:PORT, or empty for http://sign.localhost
 	// Databases are the DSNs of roles that do not keep theirs in the folder.
 	Databases map[string]string
+	HSM       bool // the module's keys are in a PKCS#11 token; Module is a build with cgo
+	Peer      bool // start a second installation and sign with the key of its signer
 	Keep      bool // stay up until the context ends
 	NoSign    bool // set everything up, sign nothing
 
@@ -39,9 +41,12 @@ type Demo struct {
 	Config
 
 	l     *layout
+	peer  *Demo // trust centre B, or nil
 	roles []*process
 	http  *http.Client
 	start time.Time
+
+	peerSigner enrolled // at B
 }
 
 // readyTime is how long a role may take to come up.
@@ -57,17 +62,41 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &Demo{Config: c, l: &layout{dir: dir, databases: c.Databases}, start: time.Now(), http: &http.Client{Timeout: 5 * time.Second}}
+	var token *hsm
+	if c.HSM {
+		// An installation of its own: records are sealed with the keystore's MAC key.
+		dir = filepath.Join(dir, "hsm")
+		if token, err = findHSM(); err != nil {
+			return err
+		}
+	}
+	d := &Demo{Config: c, l: &layout{dir: dir, databases: c.Databases, hsm: token}, start: time.Now(), http: &http.Client{Timeout: 5 * time.Second}}
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
+	if err := d.makeToken(ctx); err != nil {
+		return err
+	}
+	if err := d.startPeer(ctx); err != nil {
+		return err
+	}
 	if err := d.startRoles(ctx); err != nil {
+		return err
+	}
+	if err := d.sayProof(ctx); err != nil {
 		return err
 	}
 	s, who, err := d.setUp(ctx)
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
+	}
+	if err := d.putSender(ctx, who); err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	own := who
+	if who, err = d.meetPeer(ctx, s, who); err != nil {
+		return fmt.Errorf("meet the peer: %w", err)
 	}
 	if err := d.l.writeEnv(s, who); err != nil {
 		return err
@@ -81,6 +110,12 @@ func Run(ctx context.Context, c Config) (err error) {
 		return nil
 	}
 	d.say("\nEverything stays up. In another terminal:\n  . %s\n  %s sign FILE.pdf -o SIGNED.pdf\nControl-C ends it.", d.l.path("env"), d.Program)
+	if err := d.offerPasskey(ctx, s, own); err != nil {
+		return err
+	}
+	if err := d.offerApp(ctx, own); err != nil {
+		return err
+	}
 	d.say("ready: %s", d.l.portal())
 	return d.wait(ctx)
 }
@@ -140,7 +175,17 @@ func (d *Demo) startRoles(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return d.fetchAuditKey(ctx)
+}
+
+// fetchAuditKey keeps the public key of the event log, with which reports and
+// bundles are checked offline.
+func (d *Demo) fetchAuditKey(ctx context.Context) error {
+	id, err := d.l.sockets().Module().Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the module for the key of its log: %w", err)
+	}
+	return writeFile(d.l.path("audit.key"), []byte(id.Verifier+"\n"))
 }
 
 func (d *Demo) startRole(ctx context.Context, name, what, address string, port int) error {
@@ -148,7 +193,7 @@ func (d *Demo) startRole(ctx context.Context, name, what, address string, port i
 	if name == "sam" {
 		argv = append([]string{d.Module}, argv[3:]...)
 	}
-	p, err := start(ctx, name, d.l.dir, d.l.path("log", name+".log"), argv)
+	p, err := start(ctx, name, d.l.dir, d.l.path("log", name+".log"), argv, d.l.environOf(name)...)
 	if err != nil {
 		return err
 	}
@@ -209,6 +254,9 @@ func (d *Demo) signAndVerify(ctx context.Context, s *state, who enrolled) error 
 	d.say("\n$ countersign verify %s", out)
 	if err := d.command(ctx, env, "verify", out); err != nil {
 		return fmt.Errorf("verify: %w", err)
+	}
+	if err := d.tellBothSides(ctx, env); err != nil {
+		return err
 	}
 	d.say("\nDone in %.1f seconds: %s", time.Since(d.start).Seconds(), out)
 	return nil

@@ -25,8 +25,9 @@ type process struct {
 }
 
 // start runs a program whose standard input stays open as long as we live: when
-// it closes, the program ends by itself. What it writes goes to the log file.
-func start(ctx context.Context, name, dir, logFile string, argv []string) (*process, error) {
+// it closes, the program ends by itself. What it writes goes to the log file; env
+// is added to its environment.
+func start(ctx context.Context, name, dir, logFile string, argv []string, env ...string) (*process, error) {
 	sink, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
@@ -35,7 +36,7 @@ func start(ctx context.Context, name, dir, logFile string, argv []string) (*proc
 	// Not CommandContext: the process is asked to end, and given time to.
 	c := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // our own program; it ends by its standard input
 	c.Stdout, c.Stderr = sink, sink
-	c.Dir, c.Env = dir, plainEnviron()
+	c.Dir, c.Env = dir, append(plainEnviron(), env...)
 	// A group of its own: control-C on the terminal reaches us, and we end the
 	// roles in their order.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -23,6 +23,10 @@ type layout struct {
 	tls    *tlsFiles // for an issuer with https
 	// databases are those of roles that do not keep theirs in the folder.
 	databases map[string]string
+	hsm       *hsm // for the activation module's keys, or nil
+	peered    bool // there is a list of peers
+	// organisation is the name of the installation, if it is not the first.
+	organisation string
 }
 
 func (l *layout) path(elem ...string) string {
@@ -65,6 +69,14 @@ type setting struct {
 	value any // string, bool, int, []string, or []setting
 }
 
+// name is the name of the installation.
+func (l *layout) name() string {
+	if l.organisation != "" {
+		return l.organisation
+	}
+	return "Countersign Demo"
+}
+
 // configs are the files of the four roles, by folder.
 func (l *layout) configs() map[string][]setting {
 	door := func(port int, admin string, more ...setting) setting {
@@ -90,7 +102,7 @@ func (l *layout) configs() map[string][]setting {
 			database("pki"),
 			{"keys", l.path("pki", "keys")},
 			{"passphrase_file", l.path("pki", "passphrase")},
-			{"name", "Countersign Demo"},
+			{"name", l.name()},
 			{"rate", 1000},
 			{"burst", 4000},
 		},
@@ -98,11 +110,9 @@ func (l *layout) configs() map[string][]setting {
 			door(l.ports.Approval, sockets.SAMAdmin),
 			{"approval_url", l.approval()},
 			database("sam"),
-			{"keys", l.path("sam", "keys")},
-			{"passphrase_file", l.path("sam", "passphrase")},
 			{"socket", l.path("run", sockets.SAM)},
 			{"anchors", []string{l.path("ca.pem")}},
-			{"organisation", "Countersign Demo"},
+			{"organisation", l.name()},
 			{"test", true},
 			{"approval_rate", 500},
 			{"approval_burst", 1000}, // one address is everybody here
@@ -110,12 +120,13 @@ func (l *layout) configs() map[string][]setting {
 		"gateway": {
 			door(l.ports.Gateway, sockets.GatewayAdmin, https...),
 			{"issuer", l.issuer},
-			{"name", "Countersign Demo"},
+			{"name", l.name()},
 			database("gateway"),
 			{"secret_file", l.path("gateway", "secret")},
 			{"sam_socket", l.path("run", sockets.SAM)},
 			{"tsa", l.pki() + "/tsa"},
 			{"evidence_loopback", true},
+			l.peerSettings(),
 			{"rate", 500},
 			{"burst", 2000},
 		},
@@ -123,11 +134,15 @@ func (l *layout) configs() map[string][]setting {
 			door(l.ports.Portal, sockets.PortalAdmin),
 			{"url", l.portal()},
 			database("portal"),
-			{"organisation", "Countersign Demo"},
+			{"organisation", l.name()},
 			{"test", true},
 			{"gateway", l.issuer},
 			{"approval", l.approval()},
 			{"pki", l.pki()},
+			{"rate", 500},
+			{"burst", 2000},
+			l.signing(),
+			l.workflow(),
 		},
 	}
 }
@@ -141,7 +156,9 @@ func (l *layout) writeConfigs() error {
 	if err := os.MkdirAll(l.path("log"), 0o700); err != nil {
 		return err
 	}
-	for role, settings := range l.configs() {
+	configs := l.configs()
+	configs["sam"] = append(configs["sam"], l.keysOf()...)
+	for role, settings := range configs {
 		if err := os.MkdirAll(l.path(role), 0o700); err != nil {
 			return err
 		}
@@ -149,7 +166,10 @@ func (l *layout) writeConfigs() error {
 			return err
 		}
 	}
-	for _, name := range []string{"pki/passphrase", "sam/passphrase", "gateway/secret"} {
+	for _, name := range []string{"pki/passphrase", "sam/passphrase", "gateway/secret", "portal/secret", "portal/sender-password"} {
+		if name == "sam/passphrase" && l.hsm != nil {
+			continue // the token has a PIN
+		}
 		if err := ensure(l.path(name), randomHex); err != nil {
 			return err
 		}

@@ -52,7 +52,13 @@ func (d *Demo) setUp(ctx context.Context) (*state, enrolled, error) {
 			return nil, enrolled{}, err
 		}
 	}
-	return s, who, d.putClient(ctx, s, who)
+	if err := d.putClient(ctx, s, who); err != nil {
+		return nil, enrolled{}, err
+	}
+	if err := d.putSeal(ctx, s, &ra.Authority{Name: raName, Key: key, Now: time.Now}); err != nil {
+		return nil, enrolled{}, err
+	}
+	return s, who, d.putPortal(ctx, who.Signer, s.Seal.Signer)
 }
 
 // acquaint registers the registration authority, the module and the gateway

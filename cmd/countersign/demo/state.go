@@ -16,14 +16,17 @@ type state struct {
 	ClientSecret string `json:"clientSecret"`
 	// Signers are the enrolled people by name.
 	Signers map[string]enrolled `json:"signers"`
+	// Seal is the portal's own; no person has a device for it.
+	Seal enrolled `json:"seal"`
 }
 
 // enrolled is a person with a device and a key.
 type enrolled struct {
 	Signer     string    `json:"signer"`
 	Credential string    `json:"credential"`
-	Device     string    `json:"device"` // file in the demo's folder
-	Ends       time.Time `json:"ends"`   // of the certificate
+	Device     string    `json:"device"`            // file in the demo's folder
+	Ends       time.Time `json:"ends"`              // of the certificate
+	Passkey    string    `json:"passkey,omitempty"` // credential whose approvals are by passkey
 }
 
 func (l *layout) load() (*state, error) {
@@ -61,6 +64,7 @@ func (l *layout) variables(s *state, e enrolled) map[string]string {
 		"COUNTERSIGN_APPROVAL":      l.approval(),
 		"COUNTERSIGN_PKI":           l.pki(),
 		"COUNTERSIGN_SOCKETS":       l.path("run"),
+		"COUNTERSIGN_AUDIT_KEY":     l.path("audit.key"),
 	}
 	if l.tls != nil {
 		vars["COUNTERSIGN_TLS_CA"] = l.tls.CA
