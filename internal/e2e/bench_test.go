@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +33,7 @@ const perApproval = 50
 func benchmark(b *testing.B) (*installation, *party) {
 	b.Helper()
 	in := install(b, options{settings: map[string]map[string]any{
-		"gateway": {"rate": 0}, "sam": {"approval_rate": 1_000_000, "approval_burst": 1_000_000, "redeem_time": "25m"},
+		"gateway": {"rate": 0}, "sam": {"approval_rate": 1_000_000, "approval_burst": 1_000_000, "redeem_time": "25m", "limits": map[string]any{"pending": 1000}},
 	}})
 	p := in.party(b)
 	for range 20 { // connections, caches and statements are there
@@ -184,18 +186,37 @@ func (p *party) status(b *testing.B) []byte {
 
 // BenchmarkTransaction is everything from the pushed request to the signature,
 // everything durable: CPU of all processes, device and client included, beside
-// one P-256 verification.
+// one P-256 verification. One client after the other pays for each commit alone;
+// of clients at once several share one.
 func BenchmarkTransaction(b *testing.B) {
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) { benchmarkTransaction(b, clients) })
+	}
+}
+
+func benchmarkTransaction(b *testing.B, clients int) {
 	in, p := benchmark(b)
 	base := verification(b)
-	all, before, n := spent{}, in.cpu(b), 0
-	for b.Loop() {
-		if _, err := p.sign(b.Context(), hash()); err != nil {
-			b.Fatal(err)
-		}
-		n++
+	all, before := spent{}, in.cpu(b)
+	var (
+		left atomic.Int64
+		work sync.WaitGroup
+	)
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	for range clients {
+		work.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := p.sign(b.Context(), hash()); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
 	}
+	work.Wait()
+	b.StopTimer()
 	all.add(before, in.cpu(b))
-	b.Logf("%d transactions: %s of CPU each, one verification %s", n, all.each(n), base)
-	report(b, all.sum()/time.Duration(n), base, goalTransaction)
+	b.Logf("%d transactions: %s of CPU each, one verification %s", b.N, all.each(b.N), base)
+	report(b, all.sum()/time.Duration(b.N), base, goalTransaction)
 }

@@ -26,6 +26,7 @@ type options struct {
 	postgres bool
 	https    bool // at the gateway
 	fronts   bool // the test stands before the doors that relying parties use
+	direct   bool // the portal is a client of the gateway and has its page to sign on
 	// settings are more lines of the roles' configuration.
 	settings map[string]map[string]any
 }
@@ -42,6 +43,7 @@ type installation struct {
 	approval string
 	pki      string
 	redirect string
+	portal   string
 	roots    *x509.CertPool // of https; nil without
 	env      map[string]string
 	signer   *person // the first
@@ -123,7 +125,7 @@ func (in *installation) doors(o options) (listen, public map[string]int) {
 	public = maps.Clone(listen)
 	if o.fronts {
 		in.fronts = map[string]*front{}
-		for _, name := range names[:3] {
+		for _, name := range names {
 			f := newFront(in.t)
 			f.lead(loopback(listen[name]))
 			in.fronts[name], public[name] = f, f.port()
@@ -138,8 +140,8 @@ func (in *installation) configure(o options) {
 	in.pki = fmt.Sprintf("http://127.0.0.1:%d", public["pki"])
 	in.approval = fmt.Sprintf("http://approve.localhost:%d", public["approval"])
 	in.issuer = fmt.Sprintf("http://sign.localhost:%d", public["gateway"])
-	portal := fmt.Sprintf("http://portal.localhost:%d", public["portal"])
-	in.redirect = portal + "/callback"
+	in.portal = fmt.Sprintf("http://portal.localhost:%d", public["portal"])
+	in.redirect = in.portal + "/callback"
 	door := func(port int, socket string) map[string]any {
 		return map[string]any{"listen": loopback(port), "admin_socket": in.path("run", socket)}
 	}
@@ -162,7 +164,13 @@ func (in *installation) configure(o options) {
 			"door": gatewayDoor, "issuer": in.issuer, "name": "Countersign Test", "secret_file": in.path("gateway", "secret"),
 			"sam_socket": in.path("run", sockets.SAM), "tsa": in.pki + "/tsa", "evidence_loopback": true,
 		},
-		"portal": {"door": door(listen["portal"], sockets.PortalAdmin), "url": portal, "organisation": "Countersign Test", "test": true},
+		"portal": {"door": door(listen["portal"], sockets.PortalAdmin), "url": in.portal, "organisation": "Countersign Test", "test": true},
+	}
+	if o.direct {
+		configs["portal"]["signing"] = map[string]any{
+			"csc": in.issuer + "/csc/v2", "client_id": portalClient, "client_secret_file": in.path("portal", "client-secret"), "anchors": []string{in.path("ca.pem")},
+		}
+		configs["portal"]["rate"], configs["portal"]["burst"] = 1000, 1000
 	}
 	in.mkdir("run")
 	for _, name := range []string{"pki", "sam", "gateway", "portal"} {

@@ -49,7 +49,7 @@ var programs = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = dir
-	c := exec.Command("go", "build", "-o", dir+"/", "./cmd/countersign", "./cmd/countersign-sam")
+	c := exec.Command("go", "build", "-o", dir+"/", "./cmd/countersign", "./cmd/countersign-sam", "./cmd/evilpeer")
 	c.Dir, c.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the programs: %w: %s", err, out)

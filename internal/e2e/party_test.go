@@ -25,6 +25,8 @@ type party struct {
 	who    *person
 	client *cscclient.Client
 	key    *device.Key
+	net    device.Net
+	end    string // redirect URI, where the way leads through a peer
 	cert   *x509.Certificate
 	issuer *x509.Certificate
 }
@@ -55,7 +57,7 @@ func (in *installation) partyOf(t testing.TB, id, secret string, who *person) *p
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &party{in: in, id: id, secret: secret, who: who, client: c, key: key, cert: chain[0], issuer: chain[1]}
+	return &party{in: in, id: id, secret: secret, who: who, client: c, key: key, net: device.Net{Transport: device.NewTransport(in.roots)}, cert: chain[0], issuer: chain[1]}
 }
 
 // hash is what nobody has asked a signature for.
@@ -109,7 +111,7 @@ func (p *party) approve(ctx context.Context, authorizationURL string, by *thumb)
 	if by.pin == "" {
 		by.pin = pin
 	}
-	d := device.Device{Key: p.key, Prompt: by, Net: device.Net{Roots: p.in.roots}}
+	d := device.Device{Key: p.key, Prompt: by, Net: p.net, End: p.end}
 	return d.Approve(ctx, authorizationURL)
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -67,10 +68,10 @@ func (r *rogue) onApproval() map[string][]attempt {
 	page, _, _ := strings.Cut(r.pending.URL, "?")
 	view := r.pending.URL[len(page):]
 	fetch := func(name, address, refused string) attempt {
-		return attempt{name, func() (int, []byte) { return r.get(r.browser, address) }, refused}
+		return attempt{name: name, do: func() (int, []byte) { return r.get(r.browser, address) }, refused: refused}
 	}
 	send := func(name, address string, v any, refused string) attempt {
-		return attempt{name, func() (int, []byte) { return r.post(r.browser, address, v) }, refused}
+		return attempt{name: name, do: func() (int, []byte) { return r.post(r.browser, address, v) }, refused: refused}
 	}
 	_, raw := r.get(r.browser, page+"/sad"+view)
 	parsed, err := sad.Parse(raw)
@@ -105,7 +106,8 @@ func (r *rogue) onApproval() map[string][]attempt {
 		return e
 	}
 	enrolAt := r.in.approval + "/enrol/"
-	return map[string][]attempt{
+	m := r.onApp(fetch, send, own, ada)
+	maps.Copy(m, map[string][]attempt{
 		"GET /a/{sid}":     {fetch("its own request", r.pending.URL, ""), fetch("without the view", page, samapi.CodeSADInvalid), fetch("Ada's", r.in.approval+"/a/"+r.approved.sid+view, samapi.CodeSADInvalid)},
 		"GET /a/{sid}/sad": {fetch("its own request", page+"/sad"+view, ""), fetch("without the view", page+"/sad", samapi.CodeSADInvalid)},
 		"GET /a/{sid}/return": {
@@ -133,13 +135,15 @@ func (r *rogue) onApproval() map[string][]attempt {
 		},
 		"GET ": {fetch("a file of the pages", r.in.approval+r.file(), "")},
 		"/":    {fetch("another page", r.in.approval+"/admin", "not found"), send("another page", r.in.approval+"/v1/sign", r.wish(sid, r.hash), "not found")},
-	}
+	})
+	return m
 }
 
-// file is the path of a file that a page uses.
+// file is the path of a file that a page uses. The page is of the request that was
+// rejected: the first browser that opens a page holds it.
 func (r *rogue) file() string {
 	r.t.Helper()
-	p := get(r.t, r.browser, r.pending.URL, "Accept", "text/html")
+	p := get(r.t, r.browser, r.rejected.URL, "Accept", "text/html")
 	path := regexp.MustCompile(regexp.QuoteMeta(ui.Prefix) + `[^"'? ]+`).FindString(p.body)
 	if path == "" {
 		r.t.Fatalf("the page uses no file: %s", p.body)
@@ -151,20 +155,20 @@ func (r *rogue) file() string {
 func (r *rogue) onPKI() map[string][]attempt {
 	at := func(path string) string { return r.in.pki + path }
 	fetch := func(name, path, refused string) attempt {
-		return attempt{name, func() (int, []byte) { return r.get(r.browser, at(path)) }, refused}
+		return attempt{name: name, do: func() (int, []byte) { return r.get(r.browser, at(path)) }, refused: refused}
 	}
 	send := func(name, path string, v any, refused string) attempt {
-		return attempt{name, func() (int, []byte) { return r.post(r.browser, at(path), v) }, refused}
+		return attempt{name: name, do: func() (int, []byte) { return r.post(r.browser, at(path), v) }, refused: refused}
 	}
 	binary := func(name, path, kind string, body []byte, refused string) attempt {
-		return attempt{name, func() (int, []byte) {
+		return attempt{name: name, do: func() (int, []byte) {
 			req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, at(path), bytes.NewReader(body))
 			if err != nil {
 				r.t.Fatal(err)
 			}
 			req.Header.Set("Content-Type", kind)
 			return r.send(r.browser, req)
-		}, refused}
+		}, refused: refused}
 	}
 	question, err := ocsp.CreateRequest(r.leaf, r.issuer, nil)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // onModule is what the rogue tries on the socket that it holds.
 func (r *rogue) onModule() map[string][]attempt {
 	call := func(name, operation string, v any, refused string) attempt {
-		return attempt{name, func() (int, []byte) { return r.post(r.module, "http://sam/v1/"+operation, v) }, refused}
+		return attempt{name: name, do: func() (int, []byte) { return r.post(r.module, "http://sam/v1/"+operation, v) }, refused: refused}
 	}
 	type object = map[string]any
 	m := map[string][]attempt{
@@ -35,13 +36,21 @@ func (r *rogue) onModule() map[string][]attempt {
 			call("of another client", "result", object{"sid": r.approved.sid, "client": r.own.id}, samapi.CodeSADInvalid),
 		},
 		"acknowledge": {call("what was never signed", "acknowledge", object{"sid": r.pending.SID, "client": clientID}, "")},
-		"begin":       r.onBegin(call),
-		"sign":        r.onSign(call),
+		"acknowledge-all": {
+			call("what was never signed, and of another client", "acknowledge-all", []object{
+				{"sid": r.pending.SID, "client": clientID}, {"sid": r.approved.sid, "client": r.own.id, "signatures": [][]byte{{1}}},
+			}, ""),
+			call("more than anybody delivers at once", "acknowledge-all", slices.Repeat([]object{{}}, 1001), "too large"),
+		},
+		"begin":    r.onBegin(call),
+		"delegate": r.onDelegate(call),
+		"sign":     r.onSign(call),
 	}
 	// Two orders are pointless the second time, whoever brings them.
 	again := map[string]string{
 		"enrol-signer": samapi.CodeOrderReplayed, "assign-key": samapi.CodeOrderReplayed, "revoke-device": samapi.CodeOrderReplayed,
 		"set-credential-state": samapi.CodeOrderReplayed, "bind-certificate": samapi.CodeCertificate, "destroy-key": samapi.CodeCredentialDisabled,
+		"lift-block": samapi.CodeOrder, // nobody is blocked
 	}
 	for operation, change := range map[string]func(map[string]any){
 		"enrol-signer":         func(o map[string]any) { o["codeHash"] = make([]byte, 32) },
@@ -49,6 +58,7 @@ func (r *rogue) onModule() map[string][]attempt {
 		"bind-certificate":     func(o map[string]any) { o["credential"] = r.in.signer.Credential },
 		"revoke-device":        func(o map[string]any) { o["reason"] = "none" },
 		"set-credential-state": func(o map[string]any) { o["state"] = samapi.CredentialActive },
+		"lift-block":           func(o map[string]any) { o["client"] = r.own.id },
 		"destroy-key":          func(o map[string]any) { o["credential"] = r.in.signer.Credential },
 	} {
 		genuine := r.orders[operation]

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/ra"
 	"github.com/countersign/countersign/cmd/countersign/sockets"
 	"github.com/countersign/countersign/csc/cscclient"
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/pki"
 	"github.com/countersign/countersign/sam/device"
 	"github.com/countersign/countersign/sam/samapi"
@@ -43,6 +45,7 @@ func newRogue(t *testing.T) *rogue {
 	r.own = in.partyOf(t, "rogue-party", in.client(t, "rogue-party", "mallory", "ada"), mallory)
 	r.takePart()
 	r.overhear()
+	r.overhearMachine()
 	return r
 }
 
@@ -80,6 +83,10 @@ func (r *rogue) takePart() {
 	if _, err := ada.signHash(ctx, token, r.approved.hashes[0]); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, 10*time.Second, "the module hears that the signature has arrived", func() bool {
+		_, err := r.in.sockets().Module().Result(ctx, r.approved.sid, clientID)
+		return errors.Is(err, fault.NotFound)
+	})
 	r.hash = hash()
 	r.rejected = r.begin(hash())
 	no := &thumb{decide: func(device.Request) (device.Answer, error) { return device.Answer{Reason: "I did not order this"}, nil }}
@@ -201,6 +208,8 @@ func (r *rogue) overhear() {
 	if err := module.RevokeDevice(ctx, seal("revoke-device", samapi.DomainRevokeDevice, revoke)); err != nil {
 		t.Fatal(err)
 	}
+	// An order that was never carried out, for a block that is not there.
+	seal("lift-block", samapi.DomainLiftBlock, samapi.LiftBlock{Order: r.fresh(), Signer: "ada", Client: clientID, Reason: "looked into"})
 	revocation, err := pki.SealRevocation(pki.Revocation{Version: 1, Serial: issued.Serial, Reason: "cessationOfOperation", Time: now}, key)
 	if err != nil {
 		t.Fatal(err)

@@ -55,6 +55,9 @@ type rogue struct {
 	enrolment   samapi.Enrolment          // opened and not used yet
 	codeHash    []byte                    // which its order carries
 	fresh       func() samapi.Order       // heads of orders as it would write them
+
+	sealed samapi.Intent // for a seal, ordered by its machine
+	order  string        // that order, which was carried out
 }
 
 // attempt is one thing that the rogue tries on a route.
