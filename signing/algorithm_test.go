@@ -135,6 +135,7 @@ func TestKeyAndAlgorithmMustFit(t *testing.T) {
 
 func TestRSA2048IsRefusedForNewKeys(t *testing.T) {
 	t.Attr("control", "B07")
+	t.Attr("control", "B06")
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

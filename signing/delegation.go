@@ -83,6 +83,9 @@ func SealDelegation(d Delegation, key crypto.Signer) (string, error) {
 	if rest, err := asn1.Unmarshal(der, &rs); err != nil || len(rest) > 0 {
 		return "", errors.Join(errors.New("seal delegation: the key's signature is not ECDSA"), err)
 	}
+	if rs.R.Sign() <= 0 || rs.S.Sign() <= 0 || rs.R.BitLen() > 256 || rs.S.BitLen() > 256 {
+		return "", errors.New("seal delegation: the key's signature is not one of P-256")
+	}
 	raw := make([]byte, 64)
 	rs.R.FillBytes(raw[:32])
 	rs.S.FillBytes(raw[32:])

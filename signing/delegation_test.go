@@ -1,11 +1,15 @@
 package signing_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/asn1"
 	"encoding/base64"
 	"errors"
+	"io"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -139,4 +143,29 @@ func FuzzParseDelegation(f *testing.F) {
 			}
 		}
 	})
+}
+
+// broken is a module whose key answers with numbers that are no signature of P-256.
+type broken struct {
+	*ecdsa.PrivateKey
+
+	r, s *big.Int
+}
+
+func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return asn1.Marshal(struct{ R, S *big.Int }{b.r, b.s})
+}
+
+func TestAKeyThatAnswersWithNoSignatureSealsNothing(t *testing.T) {
+	one, large := big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 256)
+	for name, b := range map[string]broken{
+		"too large":   {machineKey(t), large, one},
+		"s too large": {machineKey(t), one, large},
+		"zero":        {machineKey(t), new(big.Int), one},
+		"negative":    {machineKey(t), one, big.NewInt(-1)},
+	} {
+		if jws, err := signing.SealDelegation(delegation(), b); err == nil {
+			t.Errorf("%s: %s", name, jws)
+		}
+	}
 }

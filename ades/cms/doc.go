@@ -3,7 +3,8 @@
 // EN 319 142-1), RFC 3161 time-stamps, OCSP responses and CRLs.
 //
 // Building is strict: DER, exactly one SignerInfo, no signing-time attribute,
-// and every value is verified before it is assembled. Private keys never come
+// and every value is verified before it is assembled, here or by a caller who says so
+// (AssembleVerified). Private keys never come
 // here: the caller brings the signature value that somebody else made over
 // SignedAttributes.
 //
@@ -14,4 +15,7 @@
 //
 // The package does no I/O, reaches neither network nor database, and compiles
 // for the browser.
+//
+// Built with the tag assemble, the package only builds: what reads and verifies, and
+// with it crypto/x509, stays out of the program that signs in browsers.
 package cms

@@ -2,10 +2,12 @@ package cms_test
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"testing"
 
 	"github.com/countersign/countersign/ades/adestest"
 	"github.com/countersign/countersign/ades/cms"
+	"github.com/countersign/countersign/signing"
 )
 
 func FuzzSignedData(f *testing.F) {
@@ -68,6 +70,41 @@ func FuzzOCSP(f *testing.F) {
 		if c, err := cms.ParseCRL(b); err == nil {
 			_, _ = c.For(p.Signer.Cert)
 			_, _ = c.Verify(p.CA.Cert)
+		}
+	})
+}
+
+// FuzzSignerCertificate holds the small reading of a signer's certificate against the
+// whole one: where both read it, the attributes name that certificate.
+func FuzzSignerCertificate(f *testing.F) {
+	for _, k := range []signing.KeyType{signing.P256, signing.P384, signing.RSA3072, signing.KeyEd25519} {
+		f.Add(adestest.New(f, adestest.Config{KeyType: k}).Signer.Cert.Raw)
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		for _, alg := range []signing.Algorithm{signing.ECDSAWithSHA256, signing.RSAPSSWithSHA256, signing.Ed25519} {
+			digest := make([]byte, alg.Hash().Size())
+			attrs, err := cms.BuildSignedAttributes(digest, der, alg, cms.AttributeOptions{})
+			if err != nil {
+				continue
+			}
+			if n, err := cms.Estimate(cms.Sizing{Attributes: attrs, Signer: der}); err != nil || n < len(der) {
+				t.Fatalf("estimate %d, %v", n, err)
+			}
+			cert, err := x509.ParseCertificate(der)
+			if err != nil {
+				continue
+			}
+			made, err := cms.AssembleVerified(cms.Parts{Attributes: attrs, Signature: make([]byte, 64), Signer: der})
+			if err != nil {
+				continue
+			}
+			sd, err := cms.ParseSignedData(made)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := sd.Signers[0]; s.Certificate(sd.Certificates) == nil || !s.Signed.CertIDs[0].Matches(cert) {
+				t.Fatal("the attributes name another certificate")
+			}
 		}
 	})
 }

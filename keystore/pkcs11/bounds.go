@@ -74,9 +74,7 @@ func (p *prober) limits() error {
 	if err := p.refusal("the MAC key computes HMAC-SHA-256 only", err); err != nil || !p.c.WrapsKeys {
 		return err
 	}
-	p.l.mu.Lock()
-	k := p.l.keks[p.l.current]
-	p.l.mu.Unlock()
+	k := p.l.newest()
 	o, err := p.s.lib.calls.GenerateKey(p.h, mechanism(pkcs11.CKM_GENERIC_SECRET_KEY_GEN), []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_SECRET_KEY), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET),
 		pkcs11.NewAttribute(pkcs11.CKA_VALUE_LEN, 32), pkcs11.NewAttribute(pkcs11.CKA_TOKEN, false), pkcs11.NewAttribute(pkcs11.CKA_EXTRACTABLE, true),

@@ -21,9 +21,7 @@ const (
 // standard checks the wrapping against the standard's example, with keys that
 // everybody knows. A module that takes no such keys is not the worse for it.
 func (p *prober) standard() error {
-	p.l.mu.Lock()
-	m := p.l.keks[p.l.current].mechanism
-	p.l.mu.Unlock()
+	m := p.l.newest().mechanism
 	known := func(value string, kind uint, more ...*pkcs11.Attribute) (pkcs11.ObjectHandle, error) {
 		b, err := hex.DecodeString(value)
 		if err != nil {

@@ -5,6 +5,7 @@ package pkcs11
 import (
 	"encoding/binary"
 	"errors"
+	"strconv"
 
 	"github.com/miekg/pkcs11"
 
@@ -226,4 +227,20 @@ func Inspect(k keystore.Handle) (in Inspection, err error) {
 		return err
 	})
 	return in, err
+}
+
+// Plant puts a key-encryption key into the token whose value is known, as whoever has
+// the PIN can, and has the store take it for the next generation.
+func (s *Store) Plant(generation int, value []byte) error {
+	return s.quiet(func(c *pkcs11.Ctx, l *life) error {
+		h, err := s.session(l)
+		if err != nil {
+			return err
+		}
+		defer s.release(l, h)
+		_, err = c.CreateObject(h, residentTemplate(kekLabel+strconv.Itoa(generation)+"-pad",
+			pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_AES), pkcs11.NewAttribute(pkcs11.CKA_VALUE, value),
+			pkcs11.NewAttribute(pkcs11.CKA_WRAP, true), pkcs11.NewAttribute(pkcs11.CKA_UNWRAP, true)))
+		return errors.Join(err, s.findKEKs(l, h))
+	})
 }

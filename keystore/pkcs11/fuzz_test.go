@@ -15,6 +15,33 @@ import (
 	"github.com/countersign/countersign/signing"
 )
 
+// Some modules give the bare point. It begins with the tag of an OCTET STRING, and one
+// in 256 goes on with the very length that follows.
+func TestABarePointIsReadWhateverItsSecondByte(t *testing.T) {
+	fam, err := familyOf(signing.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20_000 {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		point, err := k.PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if point[1] != 63 {
+			continue
+		}
+		if pub, err := parsePoint(point, fam); err != nil || !k.PublicKey.Equal(pub) {
+			t.Errorf("%x: %v", point, err)
+		}
+		return
+	}
+	t.Fatal("no such point was made")
+}
+
 // FuzzKEKLabel reads labels that somebody wrote onto the token.
 func FuzzKEKLabel(f *testing.F) {
 	for _, s := range []string{"countersign-kek-1-pad", "countersign-kek-12-kwp", "countersign-kek-0-pad", "countersign-kek-01-pad", "countersign-kek--1-pad", "x"} {

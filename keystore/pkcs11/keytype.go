@@ -95,8 +95,13 @@ func (s *Store) readPublic(h pkcs11.SessionHandle, o pkcs11.ObjectHandle, f fami
 // parsePoint reads CKA_EC_POINT. The standard wants an OCTET STRING; some modules
 // give the bare point.
 func parsePoint(point []byte, f family) (crypto.PublicKey, error) {
+	size := ed25519.PublicKeySize
+	if f.curve != nil {
+		size = 1 + 2*((f.curve.Params().BitSize+7)/8)
+	}
+	// One bare point in 256 looks like an OCTET STRING too, of another length.
 	var inner []byte
-	if rest, err := asn1.Unmarshal(point, &inner); err == nil && len(rest) == 0 {
+	if rest, err := asn1.Unmarshal(point, &inner); err == nil && len(rest) == 0 && len(inner) == size {
 		point = inner
 	}
 	if f.curve == nil {

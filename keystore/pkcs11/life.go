@@ -155,6 +155,13 @@ func (s *Store) alive(l *life, h pkcs11.SessionHandle) error {
 	return err
 }
 
+// newest is the current generation.
+func (l *life) newest() kek {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keks[l.current]
+}
+
 // kekOf finds a generation.
 func (l *life) kekOf(generation int) (kek, error) {
 	l.mu.Lock()

@@ -91,7 +91,7 @@ func (p *prober) describe() error {
 	} else {
 		p.finding("the slot says of itself that it is no hardware: not a certified device")
 	}
-	p.finding("whoever has the PIN and a wrapped key can use it in this module without asking the activation module: keep them apart")
+	p.finding("whoever has the PIN and a wrapped key can use it in this module, or unwrap it so that it can be read, without asking the activation module: keep them apart")
 	return nil
 }
 
@@ -189,12 +189,26 @@ func (p *prober) sealed(what string, o pkcs11.ObjectHandle) error {
 	return p.refusal("the value of "+what+" is not given out", err)
 }
 
+// home checks that nobody outside of the module can know a key: whoever has the PIN can
+// put one there that he knows, under the label of ours.
+func (p *prober) home(what string, o pkcs11.ObjectHandle) error {
+	a, err := p.s.lib.calls.GetAttributeValue(p.h, o, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_NEVER_EXTRACTABLE, nil)})
+	if err != nil {
+		return fmt.Errorf("read attributes of %s: %w", what, err)
+	}
+	ok := bytes.Equal(a[0].Value, []byte{1})
+	p.kept = p.kept && ok
+	p.check(what+" was made in the module and was never extractable", ok, nil)
+	return nil
+}
+
 // residents checks the KEK and the MAC key.
 func (p *prober) residents() error {
-	p.l.mu.Lock()
-	k := p.l.keks[p.l.current]
-	p.l.mu.Unlock()
+	k := p.l.newest()
 	if err := p.sealed("the key-encryption key", k.object); err != nil {
+		return err
+	}
+	if err := errors.Join(p.home("the key-encryption key", k.object), p.home("the MAC key", p.l.mac)); err != nil {
 		return err
 	}
 	err := p.s.lib.calls.DecryptInit(p.h, mechanism(pkcs11.CKM_AES_ECB), k.object)

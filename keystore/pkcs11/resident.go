@@ -211,7 +211,7 @@ func (s *Store) RotateKEK(ctx context.Context) (int, error) {
 		if err := s.findKEKs(l, h); err != nil {
 			return 0, err
 		}
-		k, err := s.newKEK(l, h, l.current+1) // never a number that was used: the current one cannot be destroyed
+		k, err := s.newKEK(l, h, l.newest().generation+1) // never a number that was used: the current one cannot be destroyed
 		if err != nil {
 			return 0, err
 		}
@@ -235,7 +235,7 @@ func (s *Store) DestroyKEK(ctx context.Context, generation int) error {
 		if err := s.findKEKs(l, h); err != nil {
 			return none, err
 		}
-		if generation == l.current {
+		if generation == l.newest().generation {
 			return none, fmt.Errorf("KEK generation %d is current: rotate first, then rewrap the keys that shall live", generation)
 		}
 		k, err := l.kekOf(generation)

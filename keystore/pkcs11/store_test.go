@@ -57,6 +57,8 @@ func TestTheProbeShowsThatKeysStayInside(t *testing.T) {
 		"a damaged key is refused",
 		"the key-encryption key has CKA_SENSITIVE true and CKA_EXTRACTABLE false",
 		"the value of the key-encryption key is not given out",
+		"the key-encryption key was made in the module and was never extractable",
+		"the MAC key was made in the module and was never extractable",
 		"the key-encryption key decrypts nothing",
 		"the key-encryption key takes no other purpose",
 		"the MAC key has CKA_SENSITIVE true and CKA_EXTRACTABLE false",
@@ -74,6 +76,28 @@ func TestTheProbeShowsThatKeysStayInside(t *testing.T) {
 		if !strings.Contains(strings.Join(c.Findings, "\n"), want) {
 			t.Errorf("findings %q do not say %q", c.Findings, want)
 		}
+	}
+}
+
+// Whoever has the PIN can put a key-encryption key there that he knows. What is
+// wrapped under it is his: the probe says so, and the module does not start with it.
+func TestTheProbeSeesAKeyThatWasBroughtAlong(t *testing.T) {
+	s := open(t, keystoretest.SoftHSM(t))
+	if err := s.Plant(2, make([]byte, 32)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Probe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.NonExtractable || !strings.Contains(strings.Join(c.Findings, "\n"), "not so: the key-encryption key was made in the module") {
+		t.Errorf("%+v", c)
+	}
+	if n, err := s.RotateKEK(t.Context()); err != nil || n != 3 {
+		t.Fatal(n, err)
+	}
+	if c, err := s.Probe(t.Context()); err != nil || !c.NonExtractable {
+		t.Errorf("with a key of its own again: %+v, %v", c, err)
 	}
 }
 

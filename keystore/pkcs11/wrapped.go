@@ -59,9 +59,7 @@ func (s *Store) generate(l *life, h pkcs11.SessionHandle, t signing.KeyType, f f
 	if w.SPKI, err = x509.MarshalPKIXPublicKey(pub); err != nil {
 		return w, err
 	}
-	l.mu.Lock()
-	k := l.keks[l.current]
-	l.mu.Unlock()
+	k := l.newest()
 	w.KEK = k.generation
 	if w.Blob, err = s.lib.calls.WrapKey(h, k.wrapping(), k.object, private); err != nil {
 		return w, mechanismError(fmt.Errorf("wrap %s key: %w", t, err))
@@ -194,9 +192,7 @@ func (s *Store) Rewrap(ctx context.Context, w keystore.WrappedKey) (keystore.Wra
 			return next, err
 		}
 		defer func() { err = errors.Join(err, s.destroy(h, o)) }()
-		l.mu.Lock()
-		k := l.keks[l.current]
-		l.mu.Unlock()
+		k := l.newest()
 		next = keystore.WrappedKey{KEK: k.generation, Type: w.Type, SPKI: bytes.Clone(w.SPKI)}
 		if next.Blob, err = s.lib.calls.WrapKey(h, k.wrapping(), k.object, o); err != nil {
 			return keystore.WrappedKey{}, mechanismError(fmt.Errorf("wrap: %w", err))
