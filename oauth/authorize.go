@@ -155,7 +155,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, c *storedClient, 
 		s.redirectError(w, r, to, state, err)
 		return
 	}
-	ok, err = s.awaitApproval(ctx, req, approval)
+	ok, err = s.awaitApproval(context.WithoutCancel(ctx), req, approval) // the request is used up, whoever hangs up
 	if err == nil && !ok {
 		err = fmt.Errorf("await approval: the request is in another state")
 	}

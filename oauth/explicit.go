@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/countersign/countersign/csc"
+	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/store"
 )
 
@@ -19,6 +20,16 @@ func (s *Server) IssueCredentialToken(ctx context.Context, by csc.Caller, o Outc
 		return "", errors.New("issue token: the approval is another client's")
 	case o.State != OutcomeApproved || o.SID == "" || o.Credential == "" || o.Signer == "" || !o.Expires.After(s.now()):
 		return "", fmt.Errorf("issue token: approval %s is not complete, or over", o.SID)
+	}
+	c, err := s.client(ctx, by.Client)
+	if err != nil {
+		return "", err
+	}
+	if c == nil || c.Disabled || c.Org != by.Org {
+		return "", errToken()
+	}
+	if c.DPoP { // a SAD in a body comes without a proof
+		return "", fault.New(fault.Forbidden, "this client takes tokens that are bound to a key only; explicit authorisation gives none")
 	}
 	text, hash, err := s.strategy.generate(ctx, prefixAccess)
 	if err != nil {

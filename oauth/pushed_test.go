@@ -1,7 +1,9 @@
 package oauth_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -55,6 +57,25 @@ func TestFailedRequestIsUsedUp(t *testing.T) {
 			r.approver.beginErr = nil
 			r.restart()
 			r.get("/oauth2/authorize", q).refused(t, http.StatusBadRequest, "invalid_request_uri")
+		}
+	})
+}
+
+// TestBrowserThatGoesAwayHasUsedTheRequest: it hangs up when the approver has begun,
+// and comes again, to have the signer asked once more.
+func TestBrowserThatGoesAwayHasUsedTheRequest(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		for _, form := range []string{details("short"), long()} {
+			q, before := r.push(r.basic(), wish("authorization_details", form)), len(r.approver.asked)
+			ctx, hangUp := context.WithCancel(t.Context())
+			r.approver.began = hangUp
+			r.do(httptest.NewRequestWithContext(ctx, http.MethodGet, issuer+"/oauth2/authorize?"+q.Encode(), nil))
+			r.approver.began = nil
+			r.restart()
+			r.get("/oauth2/authorize", q).refused(t, http.StatusBadRequest, "invalid_request_uri")
+			if n := len(r.approver.asked) - before; n != 1 {
+				t.Errorf("the approver was asked %d times", n)
+			}
 		}
 	})
 }

@@ -62,6 +62,7 @@ type fakeApprover struct {
 	handles  map[string]string        // handle to sid, until redeemed
 	// beginErr, if set, is what Begin answers; change alters outcomes.
 	beginErr error
+	began    func() // called when Begin is done, unless nil
 	change   func(*oauth.Outcome)
 	redeemed int
 	page     string // address of the approval page
@@ -93,6 +94,9 @@ func (f *fakeApprover) Begin(_ context.Context, req oauth.ApprovalRequest) (oaut
 	f.outcomes[sid] = oauth.Outcome{
 		SID: sid, State: oauth.OutcomeApproved, Signer: "signer-1", Credential: req.Credential, Client: req.Client,
 		Count: len(req.Documents), Expires: f.clock.now().Add(10 * time.Minute),
+	}
+	if f.began != nil {
+		f.began()
 	}
 	return oauth.Approval{SID: sid, URL: f.page + sid + "?v=" + store.NewID(), Expires: expires}, nil
 }

@@ -104,16 +104,20 @@ func (m *Module) begin(ctx context.Context, in samapi.Intent, known bool) (samap
 	return samapi.Begun{SID: r.SID, URL: m.approval + "/a/" + r.SID + "?v=" + view, Expires: r.Expires}, nil
 }
 
-// checkPending keeps a relying party from flooding a signer with requests.
+// checkPending keeps a relying party from flooding a signer with requests. Who it is
+// says the gateway, so all of them together are bounded too: what waits fits into the
+// list on the signer's device.
 func (m *Module) checkPending(ctx context.Context, tx *store.Tx, i *intent) error {
-	var n int
-	err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM sam_request WHERE state = 'pending' AND signer = $1 AND client = $2 AND expires > $3`,
-		i.who.ID, i.Client, store.Micros(i.now)).Scan(&n)
-	if err != nil {
+	var all, own int
+	err := tx.QueryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN client = $2 THEN 1 ELSE 0 END), 0) FROM sam_request
+		WHERE state = 'pending' AND signer = $1 AND expires > $3`, i.who.ID, i.Client, store.Micros(i.now)).Scan(&all, &own)
+	switch {
+	case err != nil:
 		return fmt.Errorf("count pending requests: %w", err)
-	}
-	if n >= m.limits.Pending {
-		return fault.New(fault.TooMany, "%d requests of this client are waiting for the signer; wait until they are decided", n).WithCode(samapi.CodeTooManyPending)
+	case own >= m.limits.Pending:
+		return fault.New(fault.TooMany, "%d requests of this client are waiting for the signer; wait until they are decided", own).WithCode(samapi.CodeTooManyPending)
+	case all >= max(m.limits.Pending, inboxPending):
+		return fault.New(fault.TooMany, "%d requests are waiting for the signer; wait until they are decided", all).WithCode(samapi.CodeTooManyPending)
 	}
 	return nil
 }

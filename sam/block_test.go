@@ -1,6 +1,7 @@
 package sam_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -142,6 +143,36 @@ func TestBlockCannotBeTakenAwayInTheDatabase(t *testing.T) {
 		r.Exec(`INSERT INTO sam_block SELECT * FROM old`)
 		if err := begin(r, p, samtest.Client); code(err) != samapi.CodeRecordTampered {
 			t.Errorf("asking again: %v", err)
+		}
+	})
+}
+
+func TestSignerIsNotFloodedUnderManyNames(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		r := samtest.New(t, db, samtest.Config{})
+		ada, bob := r.Person(samtest.Wish{}), r.Person(samtest.Wish{})
+		const most = 50 // as many as the device lists
+		for i := range most {
+			if err := begin(r, ada, fmt.Sprintf("client-%d", i)); err != nil {
+				t.Fatalf("request %d: %v", i+1, err)
+			}
+		}
+		if err := begin(r, ada, "one-more"); code(err) != samapi.CodeTooManyPending {
+			t.Errorf("one request more: %v", err)
+		}
+		if err := begin(r, bob, "one-more"); err != nil {
+			t.Errorf("another signer: %v", err)
+		}
+		session := r.Session(ada.Device)
+		in, err := r.Inbox(t.Context(), session)
+		if err != nil || len(in.Pending) != most {
+			t.Fatalf("%d requests in the list, %v", len(in.Pending), err)
+		}
+		if err := r.DeviceReject(t.Context(), session, in.Pending[0].SID, "", true); err != nil {
+			t.Fatal(err)
+		}
+		if err := begin(r, ada, "one-more"); err != nil {
+			t.Errorf("after one was rejected: %v", err)
 		}
 	})
 }

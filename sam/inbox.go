@@ -181,6 +181,15 @@ func (m *Module) PhoneView(ctx context.Context, sid, secret string) (samapi.Show
 	return s, err
 }
 
+// PhoneState is a request's state, for the phone that came by the code.
+func (m *Module) PhoneState(ctx context.Context, sid, secret string) (string, error) {
+	r, _, err := m.phoned(ctx, sid, secret)
+	if err != nil {
+		return "", err
+	}
+	return browserState(r.state), nil
+}
+
 // PhoneReject ends a pending request in the name of that phone.
 func (m *Module) PhoneReject(ctx context.Context, sid, secret, reason string) error {
 	r, now, err := m.phoned(ctx, sid, secret)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/countersign/countersign/internal/audit"
 	"github.com/countersign/countersign/internal/fault"
@@ -99,7 +100,8 @@ func (m *Module) Ledger(ctx context.Context, kept []string) (samapi.Ledger, erro
 	default:
 		l.Kept = len(kept)
 	}
-	r := &reader{ledger: &l, open: map[string]map[string]int{}, spent: map[string][][]byte{}}
+	r := &reader{ledger: &l, open: map[string]map[string]int{}, spent: map[string]spentBatch{}}
+	var read int64
 	const page = 1000
 	for at := int64(0); at < l.Checkpoint.Size; at += page {
 		records, err := m.audit.Records(ctx, audit.Filter{After: at, Before: min(at+page, l.Checkpoint.Size)})
@@ -109,6 +111,10 @@ func (m *Module) Ledger(ctx context.Context, kept []string) (samapi.Ledger, erro
 		for _, e := range records {
 			r.take(e)
 		}
+		read += int64(len(records))
+	}
+	if read != l.Checkpoint.Size && l.LogError == "" {
+		l.LogError = fmt.Sprintf("%d of %d events could be read", read, l.Checkpoint.Size)
 	}
 	return l, nil
 }
@@ -117,7 +123,13 @@ func (m *Module) Ledger(ctx context.Context, kept []string) (samapi.Ledger, erro
 type reader struct {
 	ledger *samapi.Ledger
 	open   map[string]map[string]int // approved hashes that are unspent, how often, by sid
-	spent  map[string][][]byte       // hashes of a batch that is neither signed nor burned
+	spent  map[string]spentBatch     // those that are neither signed nor burned
+}
+
+// spentBatch is the hashes of one call, which were spent and wait for signatures.
+type spentBatch struct {
+	sid    string
+	hashes [][]byte
 }
 
 // loggedBatch is the data of the events about the hashes of one call.
@@ -156,16 +168,17 @@ func (r *reader) take(e audit.Record) {
 			}
 			r.open[e.SID][string(h)]--
 		}
-		r.spent[b.Batch] = b.Hashes
-	case eventSignatureCreated:
-		hashes, ok := r.spent[b.Batch]
-		if !ok || len(b.Signatures) > len(hashes) {
-			r.odd(e, "signatures without hashes that were spent before")
+		if _, twice := r.spent[b.Batch]; twice {
+			r.odd(e, "a batch was spent that was spent before")
 		}
-		for _, h := range b.Hashes {
-			if !contains(hashes, h) {
-				r.odd(e, "a signature of a hash that was not spent before")
-			}
+		r.spent[b.Batch] = spentBatch{e.SID, b.Hashes}
+	case eventSignatureCreated:
+		was, ok := r.spent[b.Batch]
+		switch {
+		case !ok || was.sid != e.SID:
+			r.odd(e, "signatures without hashes that were spent before")
+		case len(b.Signatures) != len(b.Hashes) || !slices.EqualFunc(b.Hashes, was.hashes, bytes.Equal):
+			r.odd(e, "signatures of other hashes than were spent before")
 		}
 		l.Signatures += len(b.Signatures)
 		delete(r.spent, b.Batch)
@@ -194,15 +207,6 @@ func (r *reader) odd(e audit.Record, what string) {
 	if l := r.ledger; len(l.Anomalies) < mostAnomalies {
 		l.Anomalies = append(l.Anomalies, fmt.Sprintf("event %d, %s: %s", e.Pos, e.Type, what))
 	}
-}
-
-func contains(list [][]byte, one []byte) bool {
-	for _, b := range list {
-		if bytes.Equal(b, one) {
-			return true
-		}
-	}
-	return false
 }
 
 // reportID is what a report may be called in the log: never like an activation.

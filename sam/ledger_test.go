@@ -39,10 +39,27 @@ func TestTheLedgerAccountsForEverySignature(t *testing.T) {
 			t.Errorf("with the checkpoint of before: %+v, %v", again, err)
 		}
 
-		// Events that no module writes.
+		// Events that no module writes, some after some that it could have written.
+		three, four := samtest.Hash("three"), samtest.Hash("four")
+		free := r.Approved(p, one, two, three, four)
+		for batch, hashes := range map[string][][]byte{"b3": {one}, "b4": {two, three}, "b5": {four}} {
+			add(t, r, audit.Event{Type: "sad.consumed", SID: free.SID, Actor: "client:x", Data: map[string]any{"batch": batch, "hashes": hashes}})
+		}
+		if l, err = r.Ledger(t.Context(), nil); err != nil || len(l.Anomalies) != 0 {
+			t.Fatalf("%+v, %v", l, err)
+		}
 		for name, e := range map[string]audit.Event{
 			"signatures of a batch that was never spent": {
 				Type: "signature.created", SID: q.SID, Data: map[string]any{"batch": "b1", "hashes": [][]byte{one}, "signatures": [][]byte{{1}}},
+			},
+			"signatures that name no hash": {
+				Type: "signature.created", SID: free.SID, Data: map[string]any{"batch": "b3", "hashes": [][]byte{}, "signatures": [][]byte{{1}}},
+			},
+			"one hash signed twice, another never": {
+				Type: "signature.created", SID: free.SID, Data: map[string]any{"batch": "b4", "hashes": [][]byte{three, three}, "signatures": [][]byte{{1}, {2}}},
+			},
+			"signatures in another's name": {
+				Type: "signature.created", SID: q.SID, Data: map[string]any{"batch": "b5", "hashes": [][]byte{four}, "signatures": [][]byte{{1}}},
 			},
 			"a hash spent a second time": {Type: "sad.consumed", SID: q.SID, Data: map[string]any{"batch": "b2", "hashes": [][]byte{one}}},
 			"an approval that is none":   {Type: "sad.approved", SID: "other", Data: map[string]any{"sad": []byte("{}")}},

@@ -59,7 +59,7 @@ type Limits struct {
 	Redeem       time.Duration  // from the approval until the last signature; default 5 min
 	MaxRedeem    time.Duration  // most that an intent may ask for; default 30 min (SIG-A.5-09)
 	Keep         time.Duration  // how long signatures wait to be acknowledged; default and most 24 h
-	Pending      int            // most pending requests of one signer and relying party; default 5
+	Pending      int            // most pending requests of one signer and relying party; default 5. Of all parties: the same, or 50
 	Documents    int            // most documents of one SAD, whatever the key allows; default 200
 	Digits       int            // of the number that is typed, 2 to 4; default 2
 	MinWysiwys   int            // what must have been checked for every request; default 0

@@ -10,7 +10,7 @@ import (
 
 // limitSettings bound requests; what they mean and may be is [sam.Limits]'s.
 type limitSettings struct {
-	Pending   int            `config:"pending" doc:"Requests of one client that may wait for one signer at the same time."`
+	Pending   int            `config:"pending" doc:"Requests of one client that may wait for one signer at the same time; of all clients together 50, or as many."`
 	Documents int            `config:"documents" doc:"Documents of one approval, whatever the key allows."`
 	MaxRedeem time.Duration  `config:"redeem_time_max" doc:"Most that a request may ask for instead of redeem_time."`
 	Keep      time.Duration  `config:"keep" doc:"How long signatures whose arrival nobody acknowledged are kept; at most 24h."`

@@ -53,6 +53,10 @@ type transportConfig struct {
 	allow func(host string, ip netip.Addr) error
 }
 
+// maxIdle is how many connections are kept between requests: as many as a busy
+// relying party has open at once, or each further one would be made anew.
+const maxIdle = 64
+
 // errAddress says that an address may not be connected to.
 var errAddress = errors.New("address not allowed")
 
@@ -65,8 +69,8 @@ func newTransport(c transportConfig) *http.Transport {
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true, // sizes are limited before anything is unpacked
-		MaxIdleConns:           16,
-		MaxIdleConnsPerHost:    8,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        60 * time.Second,
 	}
 }

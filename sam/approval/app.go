@@ -66,23 +66,16 @@ func (h *Handler) worker(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sessionCookie holds a device's session. Scripts cannot read it, and requests that
-// come from other sites do not carry it.
-const sessionCookie = "device"
-
-func session(r *http.Request) string {
-	c, err := r.Cookie(sessionCookie)
-	if err != nil {
-		return ""
-	}
-	return c.Value
+// sessionCookie holds a device's session. Requests that come from other sites do not
+// carry it.
+func sessionCookie() cookie {
+	return cookie{name: "device", path: "/app/api/", same: http.SameSiteStrictMode}
 }
 
+func (h *Handler) session(r *http.Request) string { return h.readCookie(r, sessionCookie()) }
+
 func (h *Handler) setSession(w http.ResponseWriter, value string, age int) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the origin is https; loopback origins have no TLS
-		Name: sessionCookie, Value: value, Path: "/app/api/", MaxAge: age,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: h.secure,
-	})
+	h.setCookie(w, sessionCookie(), value, age)
 }
 
 func (h *Handler) nonce(w http.ResponseWriter, r *http.Request) error {
@@ -115,7 +108,7 @@ func (h *Handler) closeSession(w http.ResponseWriter, r *http.Request) error {
 	if err := nothing(r); err != nil {
 		return err
 	}
-	if err := h.module.CloseSession(r.Context(), session(r)); err != nil {
+	if err := h.module.CloseSession(r.Context(), h.session(r)); err != nil {
 		return err
 	}
 	h.setSession(w, "", -1)
@@ -130,7 +123,7 @@ func nothing(r *http.Request) error {
 }
 
 func (h *Handler) inbox(w http.ResponseWriter, r *http.Request) error {
-	in, err := h.module.Inbox(r.Context(), session(r))
+	in, err := h.module.Inbox(r.Context(), h.session(r))
 	if err != nil {
 		return err
 	}
@@ -152,7 +145,7 @@ type deviceAnswer struct {
 }
 
 func (h *Handler) deviceView(w http.ResponseWriter, r *http.Request) error {
-	s, err := h.module.DeviceView(r.Context(), session(r), r.PathValue("sid"))
+	s, err := h.module.DeviceView(r.Context(), h.session(r), r.PathValue("sid"))
 	if err != nil {
 		return err
 	}
@@ -185,7 +178,7 @@ func (h *Handler) deviceReject(w http.ResponseWriter, r *http.Request) error {
 		return fault.New(fault.Invalid, "who knows nothing of a request has no reason to give")
 	}
 	web.Annotate(r.Context(), "sid", r.PathValue("sid"))
-	if err := h.module.DeviceReject(r.Context(), session(r), r.PathValue("sid"), q.Reason, q.NotMe); err != nil {
+	if err := h.module.DeviceReject(r.Context(), h.session(r), r.PathValue("sid"), q.Reason, q.NotMe); err != nil {
 		return err
 	}
 	web.WriteJSON(w, r, http.StatusOK, stateAnswer{State: samapi.Rejected})
@@ -196,7 +189,7 @@ func (h *Handler) removeDevice(w http.ResponseWriter, r *http.Request) error {
 	if err := nothing(r); err != nil {
 		return err
 	}
-	if err := h.module.RemoveDevice(r.Context(), session(r)); err != nil {
+	if err := h.module.RemoveDevice(r.Context(), h.session(r)); err != nil {
 		return err
 	}
 	h.setSession(w, "", -1)

@@ -70,7 +70,7 @@ type Handler struct {
 	bundle  *ui.Bundle
 	now     func() time.Time
 	stop    <-chan struct{}
-	streams chan struct{} // one for each stream of events that may be open
+	streams streams // of events
 	mux     http.Handler
 }
 
@@ -86,7 +86,7 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{
 		module: c.Module, origin: c.Origin, rpID: c.RPID, foot: c.Site.Foot, org: c.Site.Org, secure: origin.Scheme == "https",
-		now: c.Now, stop: c.Stop, streams: make(chan struct{}, maxStreams),
+		now: c.Now, stop: c.Stop,
 	}
 	if h.rpID == "" {
 		h.rpID = strings.ToLower(origin.Hostname())

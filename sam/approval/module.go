@@ -31,6 +31,7 @@ type Requests interface {
 type Phones interface {
 	PhoneToken(ctx context.Context, sid, view string) (string, error)
 	PhoneView(ctx context.Context, sid, token string) (samapi.Shown, error)
+	PhoneState(ctx context.Context, sid, token string) (string, error)
 	PhoneReject(ctx context.Context, sid, token, reason string) error
 }
 

@@ -69,7 +69,7 @@ func (h *Handler) showPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	web.Annotate(r.Context(), "sid", s.SID)
-	if err := h.claim(w, r); err != nil {
+	if err := h.claim(w, r, s.Expires); err != nil {
 		return err
 	}
 	page, v, err := h.requestView(s, r)
@@ -97,7 +97,7 @@ func writeSAD(w http.ResponseWriter, req samapi.Request) {
 
 // back sends the browser to the gateway once the request is decided.
 func (h *Handler) back(w http.ResponseWriter, r *http.Request) error {
-	if err := h.module.Mine(r.Context(), r.PathValue("sid"), claimOf(r)); err != nil {
+	if err := h.module.Mine(r.Context(), r.PathValue("sid"), h.claimOf(r)); err != nil {
 		return err
 	}
 	to, err := h.module.Return(r.Context(), r.PathValue("sid"), view(r))
@@ -125,7 +125,7 @@ func (h *Handler) approve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	web.Annotate(r.Context(), "sid", r.PathValue("sid"))
-	yes.Claim = claimOf(r)
+	yes.Claim = h.claimOf(r)
 	started := view(r)
 	if started != "" && h.module.Mine(r.Context(), r.PathValue("sid"), yes.Claim) != nil {
 		started = "" // the way back is the browser's that opened the page

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/countersign/countersign/internal/fault"
@@ -14,6 +15,7 @@ import (
 // Bounds of the streams of events.
 const (
 	maxStreams  = 2000
+	maxOfClient = 100                    // of these, from one client address
 	streamLife  = 5 * time.Minute        // then the browser connects again by itself
 	streamTick  = 700 * time.Millisecond // how often the state is looked at
 	streamQuiet = 15 * time.Second       // after so long without news, a sign of life
@@ -28,12 +30,11 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, look func(conte
 	if err != nil {
 		return err
 	}
-	select {
-	case h.streams <- struct{}{}:
-		defer func() { <-h.streams }()
-	default:
+	client := web.ClientKey(r)
+	if !h.streams.enter(client) {
 		return fault.New(fault.TooMany, "too many pages are open here at once; this one loads itself again instead")
 	}
+	defer h.streams.leave(client)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
@@ -92,18 +93,48 @@ func (h *Handler) follow(ctx context.Context, now string, look func(context.Cont
 	}
 }
 
+// streams counts the streams that are open, of each client address and of all: one
+// client cannot take them from the others.
+type streams struct {
+	mu   sync.Mutex
+	all  int
+	each map[string]int
+}
+
+func (s *streams) enter(client string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= maxStreams || s.each[client] >= maxOfClient {
+		return false
+	}
+	if s.each == nil {
+		s.each = make(map[string]int)
+	}
+	s.all++
+	s.each[client]++
+	return true
+}
+
+func (s *streams) leave(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.each[client]--; s.each[client] == 0 {
+		delete(s.each, client)
+	}
+}
+
 func (h *Handler) requestEvents(w http.ResponseWriter, r *http.Request) error {
 	return h.stream(w, r, func(ctx context.Context) (string, error) { return h.module.StateOf(ctx, r.PathValue("sid"), view(r)) })
 }
 
 func (h *Handler) phoneEvents(w http.ResponseWriter, r *http.Request) error {
 	return h.stream(w, r, func(ctx context.Context) (string, error) {
-		s, err := h.module.PhoneView(ctx, r.PathValue("sid"), phoneToken(r))
-		return s.State, err
+		return h.module.PhoneState(ctx, r.PathValue("sid"), phoneToken(r))
 	})
 }
 
 func (h *Handler) inboxEvents(w http.ResponseWriter, r *http.Request) error {
-	token := session(r)
+	token := h.session(r)
 	return h.stream(w, r, func(ctx context.Context) (string, error) { return h.module.Pulse(ctx, token) })
 }

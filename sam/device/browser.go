@@ -28,6 +28,10 @@ const (
 	pageTimeout  = 30 * time.Second
 )
 
+// maxIdle is how many connections a shared transport keeps between requests, for
+// as many approvals at once.
+const maxIdle = 64
+
 // Net says how the device reaches the network.
 type Net struct {
 	Roots *x509.CertPool // of https servers; nil is the system's
@@ -43,6 +47,8 @@ func NewTransport(roots *x509.CertPool) *http.Transport {
 		DialContext:         dial,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConns:        maxIdle,
+		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     time.Minute,
 		ForceAttemptHTTP2:   true,
 		DisableCompression:  true,
