@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/countersign/countersign/internal/audit"
@@ -142,6 +143,9 @@ func approvedBy(e audit.Record, d activationEvent) (*Activation, error) {
 	if s.SID != e.SID {
 		return nil, fmt.Errorf("%w: the SAD of event %d is of another activation", ErrActivation, e.Pos)
 	}
+	if !slices.Contains(s.Authenticators, ev.Authenticator) {
+		return nil, fmt.Errorf("%w: the SAD of event %d does not name the device %q", ErrActivation, e.Pos, ev.Authenticator)
+	}
 	pub, err := x509.ParsePKIXPublicKey(ev.SPKI)
 	key, ok := pub.(*ecdsa.PublicKey)
 	if err != nil || !ok {
@@ -163,7 +167,7 @@ func approvedBy(e audit.Record, d activationEvent) (*Activation, error) {
 			return nil, fmt.Errorf("%w: the passkey's assertion in event %d is not over this SAD: %w", ErrActivation, e.Pos, err)
 		}
 	case samapi.Delegation:
-		if err := delegatedBy(key, s, d); err != nil {
+		if err := delegatedBy(key, s, d, e.At); err != nil {
 			return nil, fmt.Errorf("%w: the machine's order in event %d: %w", ErrActivation, e.Pos, err)
 		}
 		a.By = d.By
@@ -173,9 +177,12 @@ func approvedBy(e audit.Record, d activationEvent) (*Activation, error) {
 	return a, nil
 }
 
-// delegatedBy checks that a machine's order is signed with its key and is for this
-// key and these hashes.
-func delegatedBy(key *ecdsa.PublicKey, s *sad.SAD, d activationEvent) error {
+// orderSkew is how far the machine's clock and the log's may differ.
+const orderSkew = time.Minute
+
+// delegatedBy checks that a machine's order is signed with its key, was good at that
+// time, and is for this client, this key and these hashes.
+func delegatedBy(key *ecdsa.PublicKey, s *sad.SAD, d activationEvent, at time.Time) error {
 	sealed, err := signing.ParseDelegation(string(d.Evidence.Signature))
 	if err != nil {
 		return err
@@ -184,7 +191,10 @@ func delegatedBy(key *ecdsa.PublicKey, s *sad.SAD, d activationEvent) error {
 	if err != nil {
 		return err
 	}
-	if order.Credential != s.Credential || order.By != d.By || len(order.Hashes) != len(s.Documents) {
+	if at.Before(time.Unix(order.Issued, 0).Add(-orderSkew)) || at.After(time.Unix(order.Expires, 0).Add(orderSkew)) {
+		return errors.New("it was not good at that time")
+	}
+	if order.Client != s.Party.Client || order.HashOID != s.HashOID || order.Credential != s.Credential || order.By != d.By || len(order.Hashes) != len(s.Documents) {
 		return errors.New("it is for something else")
 	}
 	for i, doc := range s.Documents {

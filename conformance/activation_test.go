@@ -90,6 +90,7 @@ func TestAnActivationThatDoesNotAddUpIsRefused(t *testing.T) {
 		"another's signature": {data(good[approved], func(m map[string]any) { m["evidence"] = evidenceOf(t, stranger) })},
 		"a passkey's":         {data(good[approved], func(m map[string]any) { m["evidence"] = evidenceOf(t, passkey) })},
 		"unknown mechanism":   {data(good[approved], func(m map[string]any) { m["evidence"].(map[string]any)["mechanism"] = "otp" })},
+		"another device":      {data(good[approved], func(m map[string]any) { m["evidence"].(map[string]any)["authenticator"] = "stranger" })},
 		"no key":              {data(good[approved], func(m map[string]any) { m["evidence"].(map[string]any)["spki"] = "AAAA" })},
 		"no SAD":              {data(good[approved], func(m map[string]any) { m["sad"] = "e30=" })},
 		"a hash too many":     {good[approved], data(good[consumed], func(m map[string]any) { m["hashes"] = []any{samtest.Hash("three")} })},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // State is how a control stands.
@@ -109,10 +110,21 @@ func untested(e *Evidence, claims []Claim) string {
 	switch {
 	case e.Tests == nil:
 		return "There is no record of the tests of this build."
+	case e.Commit == "":
+		return "The program does not know of which commit it is, so no record of tests is of this build."
 	case e.Tests.Commit != e.Commit:
 		return fmt.Sprintf("The record of the tests is of commit %s, the program of commit %s.", short(e.Tests.Commit), short(e.Commit))
+	case e.Tests.Failed > 0:
+		// A package that does not build, or ends before its time, keeps silent about the
+		// tests that it still had.
+		return fmt.Sprintf("%d tests of this build failed: what else would have been tested is not known.", e.Tests.Failed)
 	case len(claims) == 0:
 		return "No test of this build claims it."
+	}
+	for _, r := range e.Roles {
+		if r.Commit != e.Commit {
+			return fmt.Sprintf("The process %s runs commit %s, the tests are of commit %s.", r.Role, short(r.Commit), short(e.Commit))
+		}
 	}
 	for _, c := range claims {
 		if c.Outcome != "pass" {
@@ -122,11 +134,17 @@ func untested(e *Evidence, claims []Claim) string {
 	return ""
 }
 
+// short is the beginning of a commit, and what says that the source differs from it.
 func short(commit string) string {
 	if commit == "" {
 		return "unknown"
 	}
-	return commit[:min(12, len(commit))]
+	commit, changed, ok := strings.Cut(commit, "+")
+	commit = commit[:min(12, len(commit))]
+	if ok {
+		return commit + "+" + changed
+	}
+	return commit
 }
 
 // all rules, by control.

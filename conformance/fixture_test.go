@@ -34,8 +34,8 @@ func whole() *conformance.Evidence {
 	end := noon.AddDate(1, 0, 0)
 	e := &conformance.Evidence{
 		Begun: noon, Ended: noon.Add(2 * time.Second), Installation: "https://approve.example", Version: "v1.0.0", Commit: commit,
-		Missing: []conformance.Missing{},
-		Clock:   &conformance.Clock{Synchronised: true, MaxError: 3 * time.Millisecond, Module: time.Millisecond, Stamp: 20 * time.Millisecond},
+		Missing: []conformance.Missing{}, Previous: &conformance.Previous{ID: "report-0123456789abcdef", Ended: noon.AddDate(0, 0, -7), Size: 10},
+		Clock: &conformance.Clock{Synchronised: true, MaxError: 3 * time.Millisecond, Module: time.Millisecond, Stamp: 20 * time.Millisecond},
 		Module: &conformance.Module{
 			Probe: keystore.Capabilities{Driver: "pkcs11", Module: "Example HSM 7", Hardware: true, WrapsKeys: true, RefusesTamper: true, NonExtractable: true},
 			Inventory: samapi.Inventory{
@@ -51,7 +51,7 @@ func whole() *conformance.Evidence {
 					"audit.started": 1, "authority.registered": 1, "gateway.registered": 1, "signer.registered": 1, "enrolment.opened": 1, "device.enrolled": 1,
 					"key.assigned": 1, "certificate.bound": 1, "sad.created": 1, "sad.approved": 1, "sad.consumed": 1, "signature.created": 1,
 				},
-				Signatures: 1, Anomalies: []string{},
+				Signatures: 1, Anomalies: []string{}, Kept: 1,
 			},
 			Verification: samapi.Verification{Records: 6, Findings: []samapi.Finding{}, LogSize: 12},
 			Status:       samapi.Status{Module: "https://approve.example", Now: noon, Signers: 1},
@@ -90,11 +90,31 @@ func newAuditor(t testing.TB) *auditor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := audit.New(t.Context(), audit.Config{DB: db, Origin: "approve.example/sam", Signer: key})
+	log, err := audit.New(t.Context(), audit.Config{
+		DB: db, Origin: "approve.example/sam", Signer: key, Now: func() time.Time { return noon.Add(3 * time.Second) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &auditor{log: log, db: db, pki: adestest.New(t, adestest.Config{})}
+	a := &auditor{log: log, db: db, pki: adestest.New(t, adestest.Config{})}
+	for range whole().Module.Ledger.Checkpoint.Size {
+		a.add(t, audit.Event{Type: "device.enrolled", Actor: "admin"})
+	}
+	return a
+}
+
+func (a *auditor) add(t testing.TB, e audit.Event) {
+	t.Helper()
+	if err := a.db.Tx(t.Context(), func(ctx context.Context, tx *store.Tx) error { return a.log.Append(ctx, tx, e) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// whole is the evidence of the installation whose log this is.
+func (a *auditor) whole() *conformance.Evidence {
+	e := whole()
+	e.Module.Ledger.VerifierKey = a.log.VerifierKey()
+	return e
 }
 
 func (a *auditor) trust() conformance.Trust {

@@ -65,19 +65,24 @@ func (e *Evidence) signaturesAreAccounted() look {
 }
 
 func (e *Evidence) soleControl() look {
+	const created = "under control of its creator (SCAL1)"
 	return e.withModule(func(m *Module) look {
 		count := map[string]int{}
 		for _, k := range m.living() {
 			if k.SCAL < 2 {
-				count["under control of its creator (SCAL1)"]++
+				count[created]++
 			} else {
 				count["under sole control of its signer (SCAL2)"]++
 			}
 		}
 		if len(count) == 0 {
-			return fails("There is no key yet.")
+			return fails(noKeyYet)
 		}
-		return holds("Keys: %s.", tally(count))
+		l := holds("Keys: %s.", tally(count))
+		if count[created] > 0 {
+			l.bad = "That the signers of the keys under SCAL1 are legal persons is not shown."
+		}
+		return l
 	})
 }
 
@@ -86,7 +91,11 @@ func (e *Evidence) usedInsideTheModule() look {
 		if !m.Probe.Hardware {
 			return fails("Keys are unwrapped in the memory of a software module.")
 		}
-		return holds("A key is unwrapped as an object of the module's session and destroyed after it; it cannot be read: %s.", yes(m.Probe.NonExtractable))
+		if !m.Probe.WrapsKeys || !m.Probe.NonExtractable {
+			return fails("The module %s, as the probe found, unwraps keys: %s, and cannot be made to give one away: %s.",
+				m.Probe.Module, yes(m.Probe.WrapsKeys), yes(m.Probe.NonExtractable))
+		}
+		return holds("A key was unwrapped as an object of the module's session, could not be read there, and was destroyed.")
 	})
 }
 

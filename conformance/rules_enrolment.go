@@ -33,8 +33,14 @@ func enrolmentRules() map[string]rule {
 	}
 }
 
+// noKeyYet is what a check of all keys sees where there is none.
+const noKeyYet = "There is no key yet: there is nothing to see."
+
 func (e *Evidence) assuranceIsKnown() look {
 	return e.withModule(func(m *Module) look {
+		if len(m.living()) == 0 {
+			return fails(noKeyYet)
+		}
 		count := map[string]int{}
 		for _, k := range m.living() {
 			if !slices.Contains([]string{"low", "substantial", "high"}, k.Assurance) {
@@ -48,6 +54,9 @@ func (e *Evidence) assuranceIsKnown() look {
 
 func (e *Evidence) identityIsProved() look {
 	return e.withModule(func(m *Module) look {
+		if len(m.living()) == 0 {
+			return fails(noKeyYet)
+		}
 		n := 0
 		for _, k := range m.living() {
 			if k.SCAL < 2 {
@@ -74,6 +83,9 @@ func (e *Evidence) enrolmentsAreLogged() look {
 
 func (e *Evidence) twoFactorsPerKey() look {
 	return e.withModule(func(m *Module) look {
+		if len(m.living()) == 0 {
+			return fails(noKeyYet)
+		}
 		count := map[string]int{}
 		for _, k := range m.living() {
 			if k.SCAL >= 2 && !slices.Contains(twoFactors, k.Mechanism) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func keyRules() map[string]rule {
 		"B23": {close: "Destroy the key-encryption key of each generation once nothing is wrapped under it, and record that."},
 		"B24": {close: "There are no one-time keys yet."},
 		"B25": {outside: "The cryptography policy and its reviews. " + needsDocument},
-		"B26": {live: (*Evidence).keysAreSeparate, close: "Use a module whose inventory shows signers' keys apart."},
+		"B26": {live: (*Evidence).keysAreSeparate, close: "Use a hardware module, and have the probe list what else is in its token."},
 		"B27": {live: (*Evidence).moduleIsCertified, close: needsCertified},
 		"B28": {live: (*Evidence).everyKeyHasItsRecord, close: "Use a qualified device, and revoke certificates of keys that the module does not list."},
 	}
@@ -139,14 +140,15 @@ func (e *Evidence) rsaIsLongEnough() look {
 	}
 	n := 0
 	for _, c := range e.Authority.alive(e.Ended) {
-		if bits, ok := strings.CutPrefix(c.Key, "RSA-"); ok {
-			n++
-			if bits < "3000" && len(bits) == 4 {
-				return fails("Certificate %s is on a key of %s bits.", c.Serial, bits)
-			}
+		if !strings.HasPrefix(c.Key, "RSA") {
+			continue
+		}
+		n++
+		if bits, err := strconv.Atoi(strings.TrimPrefix(c.Key, "RSA-")); err != nil || bits < 3000 {
+			return fails("Certificate %s is on a key %s: it needs 3,000 bits or more.", c.Serial, c.Key)
 		}
 	}
-	return holds("%d living certificates are on RSA keys, all of 3,072 bits or more.", n)
+	return holds("%d living certificates are on RSA keys, all of 3,000 bits or more.", n)
 }
 
 func (e *Evidence) legacyEnds() look {
@@ -155,7 +157,7 @@ func (e *Evidence) legacyEnds() look {
 	}
 	rsa := 0
 	for _, c := range e.Authority.alive(e.Ended) {
-		if !strings.HasPrefix(c.Key, "RSA-") {
+		if !strings.HasPrefix(c.Key, "RSA") {
 			continue
 		}
 		rsa++
@@ -226,7 +228,9 @@ func (e *Evidence) keysAreSeparate() look {
 		if !m.Probe.Hardware {
 			return fails("The keys lie in a software module in the memory of the signing process.")
 		}
-		return holds("The module %s serves the signature activation module only; each signer's key is wrapped by itself.", m.Probe.Module)
+		l := holds("Each of %d signers' keys is wrapped by itself.", len(m.living()))
+		l.bad = fmt.Sprintf("That the module %s serves the signature activation module only is not shown: its other objects are not listed.", m.Probe.Module)
+		return l
 	})
 }
 

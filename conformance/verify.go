@@ -10,11 +10,16 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/countersign/countersign/ades/cms"
 	"github.com/countersign/countersign/internal/audit"
 )
+
+// maxAge is how far apart the end of asking and the record of the report may lie.
+// Clocks that differ by less are for the report itself to say.
+const maxAge = 24 * time.Hour
 
 // MaxSize is the most bytes of a report that Verify reads.
 const MaxSize = 32 << 20
@@ -36,9 +41,11 @@ type Verified struct {
 	// time-stamp authority says the proof was there.
 	Recorded, Stamped time.Time
 	Authority         string // who made the time-stamp
-	// Reproduced says that this program comes to the same results from the evidence
-	// in the report. Another version may judge otherwise.
+	// Reproduced says that this program comes to the same results, and counts of them,
+	// from the evidence in the report. Another version may judge otherwise.
 	Reproduced bool
+	// Otherwise are the controls that this program judges otherwise.
+	Otherwise []string
 }
 
 // Errors of Verify.
@@ -64,7 +71,24 @@ func Read(data []byte) (*Signed, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: something follows it", ErrFormat)
 	}
-	return &s, nil
+	return &s, s.onlyForm(data)
+}
+
+// onlyForm refuses a file that says a thing twice, or under a name of another
+// spelling: other readers could take the one that is not signed.
+func (s *Signed) onlyForm(data []byte) error {
+	var have bytes.Buffer
+	if err := json.Compact(&have, data); err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	want, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if !bytes.Equal(have.Bytes(), want) {
+		return fmt.Errorf("%w: it is not written as this program writes it", ErrFormat)
+	}
+	return nil
 }
 
 // Verify checks a report with nothing but public keys. The file may be the JSON or
@@ -87,6 +111,9 @@ func Verify(data []byte, t Trust) (*Verified, error) {
 	if err := v.logged(s.Proof.Bundle, t.Key); err != nil {
 		return nil, err
 	}
+	if err := v.evident(t.Key); err != nil {
+		return nil, err
+	}
 	if err := v.stamped(s.Proof, t.Anchors); err != nil {
 		return nil, err
 	}
@@ -100,8 +127,42 @@ func Verify(data []byte, t Trust) (*Verified, error) {
 				ErrChanged, r.Evidence.Version)
 		}
 	}
-	v.Reproduced = reflect.DeepEqual(Evaluate(r.Evidence), r.Results)
+	v.judge()
 	return v, nil
+}
+
+// judge answers every control again.
+func (v *Verified) judge() {
+	var counts Counts
+	said := map[string]Result{}
+	for _, one := range v.Report.Results {
+		said[one.ID] = one
+	}
+	results := Evaluate(v.Report.Evidence)
+	for _, one := range results {
+		counts.add(one.State)
+		if !reflect.DeepEqual(one, said[one.ID]) {
+			v.Otherwise = append(v.Otherwise, one.ID)
+		}
+	}
+	slices.Sort(v.Otherwise)
+	v.Reproduced = counts == v.Report.Counts && reflect.DeepEqual(results, v.Report.Results)
+}
+
+// evident checks that the evidence is of the log that holds the report, and of the
+// time at which it was recorded.
+func (v *Verified) evident(key string) error {
+	e := v.Report.Evidence
+	if e.Module != nil && e.Module.Ledger.VerifierKey != key {
+		return fmt.Errorf("%w: the evidence is of another log than the one that holds the report", ErrChanged)
+	}
+	if e.Module != nil && e.Module.Ledger.Checkpoint.Size >= v.Size {
+		return fmt.Errorf("%w: the evidence is of %d events, the log had %d with the report itself", ErrChanged, e.Module.Ledger.Checkpoint.Size, v.Size)
+	}
+	if d := v.Recorded.Sub(e.Ended); d > maxAge || d < -maxAge {
+		return fmt.Errorf("%w: the evidence is of %s, the report was recorded at %s", ErrChanged, date(e.Ended), date(v.Recorded))
+	}
+	return nil
 }
 
 func parse(raw json.RawMessage) (*Report, error) {
@@ -115,6 +176,33 @@ func parse(raw json.RawMessage) (*Report, error) {
 		return nil, fmt.Errorf("%w of a form that this version knows (%q)", ErrFormat, r.Format)
 	}
 	return &r, nil
+}
+
+// Before is what a later report says of this one, and the checkpoint that the log must
+// still contain. The log's proof is checked with the key that the report itself names:
+// whether that is the key of the log at hand is for the module to say, of the
+// checkpoint.
+func (s *Signed) Before() (Previous, string, error) {
+	r, err := parse(s.Report)
+	if err != nil {
+		return Previous{}, "", err
+	}
+	if r.Evidence.Module == nil {
+		return Previous{}, "", fmt.Errorf("%w that asked the module", ErrFormat)
+	}
+	sum, err := digest(s.Report)
+	if err != nil {
+		return Previous{}, "", fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	v := &Verified{Report: r, SHA256: hex.EncodeToString(sum[:])}
+	if err := v.logged(s.Proof.Bundle, r.Evidence.Module.Ledger.VerifierKey); err != nil {
+		return Previous{}, "", err
+	}
+	b, err := audit.ReadBundle(s.Proof.Bundle)
+	if err != nil {
+		return Previous{}, "", fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return Previous{ID: r.ID, Ended: r.Evidence.Ended, Size: v.Size}, b.Checkpoint, nil
 }
 
 // logged checks that the event log holds this report under its name.

@@ -193,6 +193,7 @@ func TestALegalPersonGetsASealCertificate(t *testing.T) {
 // with the year 2026; here it never began.
 func TestNoCertificateIsIssuedOnAShortRSAKey(t *testing.T) {
 	t.Attr("control", "B07")
+	t.Attr("control", "B06")
 	dates := []time.Time{time.Date(2026, 12, 30, 12, 0, 0, 0, time.UTC), time.Date(2027, 1, 2, 12, 0, 0, 0, time.UTC)}
 	f := newFixtureAt(t, storetest.SQLite(t), dates[0])
 	short, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -238,6 +239,7 @@ func TestNoCertificateIsIssuedOnAShortRSAKey(t *testing.T) {
 
 // Each row changes one thing in an application that would be granted.
 func TestNobodyGetsACertificateWithoutTwoRecordsThatAgree(t *testing.T) {
+	t.Attr("control", "C16")
 	f := newFixture(t, storetest.SQLite(t))
 	stranger, removed := newKey(t), newKey(t)
 	if err := f.Remove(t.Context(), f.register(pki.RA, removed).KeyID); err != nil {

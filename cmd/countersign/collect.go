@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,6 @@ import (
 	"github.com/countersign/countersign/cmd/internal/ci/record"
 	"github.com/countersign/countersign/conformance"
 	"github.com/countersign/countersign/csc/cscclient"
-	"github.com/countersign/countersign/internal/audit"
 	"github.com/countersign/countersign/sam/samapi"
 	"github.com/countersign/countersign/signing"
 )
@@ -43,18 +43,13 @@ func (k *collector) remember(name string) error {
 	if err != nil {
 		return withCode(exitInput, fmt.Errorf("%s: %w", name, err))
 	}
-	var r conformance.Report
-	b, bad := audit.ReadBundle(s.Proof.Bundle)
-	if err := errors.Join(bad, json.Unmarshal(s.Report, &r)); err != nil || r.Evidence == nil {
-		return withCode(exitInput, fmt.Errorf("%s is no conformance report", name))
+	p, checkpoint, err := s.Before()
+	if err != nil {
+		return withCode(exitInput, fmt.Errorf("%s: %w", name, err))
 	}
-	k.kept = append(k.kept, b.Checkpoint)
-	p := &conformance.Previous{ID: r.ID, Ended: r.Evidence.Ended}
-	if r.Evidence.Module != nil {
-		p.Size = r.Evidence.Module.Ledger.Checkpoint.Size
-	}
+	k.kept = append(k.kept, checkpoint)
 	if k.previous == nil || p.Ended.After(k.previous.Ended) {
-		k.previous = p
+		k.previous = &p
 	}
 	return nil
 }
@@ -149,12 +144,8 @@ func (k *collector) authority(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("certificate %s: %w", c.Serial, err)
 			}
-			kt, err := signing.KeyTypeOf(cert.PublicKey)
-			if err != nil {
-				kt = signing.KeyType(cert.PublicKeyAlgorithm.String())
-			}
 			a.Certificates = append(a.Certificates, conformance.Certificate{
-				Serial: c.Serial, Role: string(c.Role), Credential: c.Credential, Key: string(kt), Signature: cert.SignatureAlgorithm.String(),
+				Serial: c.Serial, Role: string(c.Role), Credential: c.Credential, Key: keyName(cert), Signature: cert.SignatureAlgorithm.String(),
 				SPKIHash: c.KeyHash, NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), Revoked: c.Revoked,
 			})
 			after = c.Serial
@@ -164,6 +155,17 @@ func (k *collector) authority(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// keyName is the type of a certificate's key, also of one that nobody may use any more.
+func keyName(cert *x509.Certificate) string {
+	if t, err := signing.KeyTypeOf(cert.PublicKey); err == nil {
+		return string(t)
+	}
+	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok {
+		return fmt.Sprintf("RSA-%d", k.N.BitLen())
+	}
+	return cert.PublicKeyAlgorithm.String()
 }
 
 // clock compares this machine's clock with the module's and the authority's.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/countersign/countersign/cmd/internal/buildinfo"
 	"github.com/countersign/countersign/conformance"
 )
 
@@ -142,7 +143,15 @@ func (c *conformanceVerifyCmd) Run(t terminal) error {
 	case err != nil:
 		return withCode(exitNo, fmt.Errorf("%s does not hold: %w", filepath.Base(c.File), err))
 	}
-	return withCode(exitLocal, c.print(t, v))
+	if err := c.print(t, v); err != nil {
+		return withCode(exitLocal, err)
+	}
+	// Another version may judge otherwise; this one made these results itself, or nobody
+	// made them of this evidence.
+	if e := v.Report.Evidence; !v.Reproduced && e.Commit == buildinfo.Read("countersign").Commit && e.Commit != "" {
+		return withCode(exitNo, fmt.Errorf("%s was signed by the installation, but its results do not follow from the evidence in it", filepath.Base(c.File)))
+	}
+	return nil
 }
 
 func (c *conformanceVerifyCmd) print(t terminal, v *conformance.Verified) error {
@@ -150,12 +159,12 @@ func (c *conformanceVerifyCmd) print(t terminal, v *conformance.Verified) error 
 	if c.JSON {
 		return json.NewEncoder(t.out).Encode(map[string]any{
 			"file": c.File, "report": v.Report.ID, "sha256": v.SHA256, "installation": v.Report.Evidence.Installation, "counts": n,
-			"recorded": v.Recorded, "stamped": v.Stamped, "authority": v.Authority, "logSize": v.Size, "reproduced": v.Reproduced,
+			"recorded": v.Recorded, "stamped": v.Stamped, "authority": v.Authority, "logSize": v.Size, "reproduced": v.Reproduced, "otherwise": v.Otherwise,
 		})
 	}
 	again := "This program comes to the same results from the evidence in it."
 	if !v.Reproduced {
-		again = "This program, another version, judges the evidence in it otherwise."
+		again = "This program does NOT come to the same results or counts from the evidence in it. It judges otherwise: " + strings.Join(v.Otherwise, " ") + "."
 	}
 	_, err := fmt.Fprintf(t.out, `%s is genuine.
   installation  %s, Countersign %s
