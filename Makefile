@@ -84,7 +84,8 @@ chaos: ## kill module and gateway under load for CHAOSTIME; chaos.json
 fuzz: ## every fuzz target for FUZZTIME
 	@GO="$(GO)" tools/fuzz $(FUZZTIME)
 
-deb: ## the Debian package, in dist/
+deb: BEST = 1
+deb: assets ## the Debian package, in dist/
 	@GO="$(GO)" deploy/build-deb dist
 
 clean: ## what make made, the demo's state included

@@ -63,13 +63,15 @@ systemd-sysusers countersign.conf
 systemd-tmpfiles --create countersign.conf || true
 [[ ! $systemd || -d /run/systemd/system ]] || die 5 "systemd does not run here; with --without-systemd the services are started without it"
 
-keep() { # file owner: reads the file's content unless it is there
-  if [[ -e $1 ]]; then cat >/dev/null; return; fi
-  (umask 077; cat >"$1.new")
+keep() { # file owner: reads the file's content unless it is there; a file without content is not
+  if [[ -s $1 ]]; then cat >/dev/null; return; fi
+  rm -f "$1.new"; (umask 077; cat >"$1.new")
+  [[ -s $1.new ]] || { rm -f "$1.new"; die 4 "there is nothing to put into $1"; }
   chown "$2:$2" "$1.new"; mv "$1.new" "$1"
 }
 for role in pki sam gateway portal; do
-  install -d -m 700 -o countersign-$role -g countersign-$role "$secrets/$role"
+  # Root's own: where a role could put links, root would write through them.
+  install -d -m 711 -o root -g root "$secrets/$role"
 done
 openssl rand -hex 32 | keep "$secrets/pki/passphrase" countersign-pki
 openssl rand -hex 32 | keep "$secrets/sam/passphrase" countersign-sam

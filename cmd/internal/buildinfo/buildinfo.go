@@ -4,6 +4,7 @@ package buildinfo
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // commit is set by the linker; builds by go install have it from the module or
@@ -14,10 +15,12 @@ var commit string
 type Info struct {
 	Program string `json:"program"`
 	Version string `json:"version"` // of the module; "(devel)" in a checkout
-	Commit  string `json:"commit"`  // empty when the build does not know it
-	Go      string `json:"go"`
-	System  string `json:"system"` // GOOS/GOARCH
-	Cgo     bool   `json:"cgo"`
+	// Commit is empty when the build does not know it; "+changed" stands behind it
+	// when the source was not exactly that.
+	Commit string `json:"commit"`
+	Go     string `json:"go"`
+	System string `json:"system"` // GOOS/GOARCH
+	Cgo    bool   `json:"cgo"`
 }
 
 // Read returns the build of this program.
@@ -30,24 +33,38 @@ func Read(program string) Info {
 	if v := b.Main.Version; v != "" {
 		i.Version = v
 	}
-	for _, s := range b.Settings {
+	i.take(b.Settings)
+	return i
+}
+
+// changed is what follows a commit that the source differed from.
+const changed = "+changed"
+
+func (i *Info) take(settings []debug.BuildSetting) {
+	differs := false
+	for _, s := range settings {
 		switch s.Key {
 		case "vcs.revision":
 			if i.Commit == "" {
 				i.Commit = s.Value
 			}
+		case "vcs.modified":
+			differs = s.Value == "true"
 		case "CGO_ENABLED":
 			i.Cgo = s.Value == "1"
 		}
 	}
-	return i
+	if differs && i.Commit != "" && !strings.HasSuffix(i.Commit, changed) {
+		i.Commit += changed
+	}
 }
 
 // String is the build in one line.
 func (i Info) String() string {
-	c := i.Commit
-	if len(c) > 12 {
-		c = c[:12]
+	c, differs := strings.CutSuffix(i.Commit, changed)
+	c = c[:min(12, len(c))]
+	if differs {
+		c += changed
 	}
 	if c == "" {
 		c = "unknown commit"
