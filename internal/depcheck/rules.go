@@ -90,7 +90,7 @@ func House() Rules {
 			{"github.com/emersion/go-smtp", []string{"relyingparty/notify"}},
 			{"github.com/wneessen/go-mail", []string{"relyingparty/notify"}},
 			{"github.com/andybalholm/brotli", []string{"tools/..."}},
-			{"rsc.io/qr", []string{"sam/approval"}},
+			{"rsc.io/qr", []string{"sam/approval", "relyingparty/portal/desk"}},
 			{"github.com/rogpeppe/go-internal", []string{"cmd/..."}},
 			{"golang.org/x/image", []string{"ades/fonts"}},
 			{"golang.org/x/mod", []string{"internal/audit", "tools/...", "cmd/..."}},

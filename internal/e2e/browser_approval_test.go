@@ -295,6 +295,10 @@ func (b *approvalTab) looksRight(name string) {
 	if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > 320 {
 		b.t.Errorf("%s: at 320 pixels the page is %d wide", name, wide)
 	}
+	b.do(chromedp.EmulateViewport(640, 512, chromedp.EmulateScale(2))) // a window of 1280 pixels at 200 %
+	if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > 640 {
+		b.t.Errorf("%s: at 200 %% the page is %d wide", name, wide)
+	}
 	b.do(chromedp.EmulateViewport(1280, 800))
 }
 
@@ -314,7 +318,9 @@ func (b *approvalTab) shot(name string) {
 	if dir == "" {
 		return
 	}
-	got, err := chromedp.Call(b.ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{CaptureBeyondViewport: new(true)})
+	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second) // very long pages may never come
+	defer cancel()
+	got, err := chromedp.Call(ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{CaptureBeyondViewport: new(true)})
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, name+".png"), got.Data, 0o600)
 	}

@@ -24,6 +24,8 @@ type directSite struct {
 	t         testing.TB
 	browser   context.Context
 	downloads string
+
+	passkeyCredential string // of the key whose approval is by passkey
 }
 
 // newDirectSite starts an installation and registers its portal.
@@ -32,7 +34,7 @@ func newDirectSite(t testing.TB, o options) *directSite {
 	browser := chromium(t)
 	o.direct = true
 	in := install(t, o)
-	s := &directSite{in, t, browser, t.TempDir()}
+	s := &directSite{installation: in, t: t, browser: browser, downloads: t.TempDir()}
 	s.built()
 	secret := in.must(t, "admin", "client", "--id", portalClient, "--name", "Portal of the test", "--new-secret",
 		"--redirect", in.portal+"/direct/return", "--signer", in.signer.Signer).out
@@ -86,7 +88,9 @@ func (s *directSite) passkey(b *approvalTab) {
 	b.types("#name", "Ada’s laptop")
 	b.click("#add")
 	b.sees("Your passkey was added")
-	s.decode(s.t, s.must(s.t, append([]string{"admin", "certify", "--pki", s.pki}, who...)...), &struct{}{})
+	var key struct{ Credential string }
+	s.decode(s.t, s.must(s.t, append([]string{"admin", "certify", "--pki", s.pki}, who...)...), &key)
+	s.passkeyCredential = key.Credential
 }
 
 // choose gives the page a file, as a person does who presses the button.

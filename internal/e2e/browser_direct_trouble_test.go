@@ -170,7 +170,13 @@ func TestDirectPageSignsOnceAndLosesNothing(t *testing.T) {
 		b.goTo(s.portal + "/direct")
 		b.sees("A document waits for your approval")
 		b.looksRight("direct-waiting")
+		b.click("#resume")
+		b.sees("asks you to sign 1 document")
+		b.goTo(s.portal + "/direct")
+		b.sees("A document waits for your approval")
 		b.click("#discard")
+		b.sees("Drop a PDF here")
+		b.goTo(s.portal + "/direct")
 		b.sees("Drop a PDF here")
 	})
 
@@ -244,6 +250,7 @@ func (s *directSite) approvedElsewhere(b *approvalTab) string {
 	b.do(chromedp.WaitEnabled(chromedp.CSS("#approve")))
 	b.click("#approve")
 	address := stop()
+	b.goTo("about:blank") // the approval page goes on by itself, and would get in the way
 	if u, err := url.Parse(address); err != nil || u.Query().Get("code") == "" {
 		s.t.Fatalf("the browser came back with %q", address)
 	}

@@ -23,7 +23,7 @@ const (
 	// On PostgreSQL another node may still be signing: hashes count as burned only
 	// when no signature can come any more.
 	chaosSettlePostgres = 150 * time.Second
-	chaosWorkers  = 4
+	chaosWorkers        = 4
 )
 
 // What became of a request, as its relying party sees it.

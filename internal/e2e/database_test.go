@@ -58,35 +58,33 @@ func (in *installation) events(t testing.TB) []event {
 	return list
 }
 
-func readEvents(ctx context.Context, db *store.DB) ([]event, error) {
-	var list []event
-	for _, query := range []string{"SELECT at, leaf FROM audit_entry ORDER BY pos", "SELECT at, leaf FROM audit_outbox ORDER BY id"} {
-		rows, err := db.Query(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		for rows.Next() {
-			var (
-				at   int64
-				leaf string
-			)
-			if err := rows.Scan(&at, &leaf); err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
-			var raw struct {
-				Type, Subject, Actor, SID string
-				Data                      json.RawMessage
-			}
-			if err := json.Unmarshal([]byte(leaf), &raw); err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
-			list = append(list, event{raw.Type, raw.Subject, raw.Actor, raw.SID, store.Time(at), raw.Data})
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return nil, err
-		}
+// readEvents reads in one statement: an event moves from one table to the other at any
+// moment, and between two of them it would be in neither.
+func readEvents(ctx context.Context, db *store.DB) (list []event, err error) {
+	rows, err := db.Query(ctx, `SELECT at, leaf FROM (SELECT 0 AS part, pos AS n, at, leaf FROM audit_entry
+		UNION ALL SELECT 1 AS part, id AS n, at, leaf FROM audit_outbox) AS log ORDER BY part, n`)
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var (
+			at   int64
+			leaf string
+		)
+		if err := rows.Scan(&at, &leaf); err != nil {
+			return nil, err
+		}
+		var raw struct {
+			Type, Subject, Actor, SID string
+			Data                      json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(leaf), &raw); err != nil {
+			return nil, err
+		}
+		list = append(list, event{raw.Type, raw.Subject, raw.Actor, raw.SID, store.Time(at), raw.Data})
+	}
+	return list, rows.Err()
 }
 
 // count counts events of a type.

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -106,8 +105,7 @@ func (r *rogue) onApproval() map[string][]attempt {
 		return e
 	}
 	enrolAt := r.in.approval + "/enrol/"
-	m := r.onApp(fetch, send, own, ada)
-	maps.Copy(m, map[string][]attempt{
+	return and(and(and(map[string][]attempt{
 		"GET /a/{sid}":     {fetch("its own request", r.pending.URL, ""), fetch("without the view", page, samapi.CodeSADInvalid), fetch("Ada's", r.in.approval+"/a/"+r.approved.sid+view, samapi.CodeSADInvalid)},
 		"GET /a/{sid}/sad": {fetch("its own request", page+"/sad"+view, ""), fetch("without the view", page+"/sad", samapi.CodeSADInvalid)},
 		"GET /a/{sid}/return": {
@@ -135,8 +133,7 @@ func (r *rogue) onApproval() map[string][]attempt {
 		},
 		"GET ": {fetch("a file of the pages", r.in.approval+r.file(), "")},
 		"/":    {fetch("another page", r.in.approval+"/admin", "not found"), send("another page", r.in.approval+"/v1/sign", r.wish(sid, r.hash), "not found")},
-	})
-	return m
+	}, r.onApp(fetch, send, own, ada)), r.withDevices()), r.phone.attempts())
 }
 
 // file is the path of a file that a page uses. The page is of the request that was

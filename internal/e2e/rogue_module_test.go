@@ -50,7 +50,7 @@ func (r *rogue) onModule() map[string][]attempt {
 	again := map[string]string{
 		"enrol-signer": samapi.CodeOrderReplayed, "assign-key": samapi.CodeOrderReplayed, "revoke-device": samapi.CodeOrderReplayed,
 		"set-credential-state": samapi.CodeOrderReplayed, "bind-certificate": samapi.CodeCertificate, "destroy-key": samapi.CodeCredentialDisabled,
-		"lift-block": samapi.CodeOrder, // nobody is blocked
+		"lift-block": samapi.CodeOrderReplayed,
 	}
 	for operation, change := range map[string]func(map[string]any){
 		"enrol-signer":         func(o map[string]any) { o["codeHash"] = make([]byte, 32) },
@@ -85,6 +85,8 @@ func (r *rogue) onBegin(call func(string, string, any, string) attempt) []attemp
 	type object = map[string]any
 	return []attempt{
 		call("asking, which is its trade", "begin", r.intent(hash()), ""),
+		call("in the name of a client that Ada does not want to hear", "begin", changed(func(i *samapi.Intent) { i.Client = r.own.id }), samapi.CodeClientBlocked),
+		call("a seal, as if a person could approve", "begin", changed(func(i *samapi.Intent) { i.Credential = r.sealed.Credential }), samapi.CodeCredentialDisabled),
 		call("a way back of its own", "begin", changed(func(i *samapi.Intent) { i.Gateway = "http://rogue.example" }), samapi.CodeUnknownGateway),
 		call("an approval that never ends", "begin", changed(func(i *samapi.Intent) { i.Redeem = 365 * 24 * time.Hour }), "invalid"),
 		call("a key of nobody's", "begin", changed(func(i *samapi.Intent) { i.Credential = "none" }), samapi.CodeUnknownCredential),
@@ -116,6 +118,9 @@ func (r *rogue) onSign(call func(string, string, any, string) attempt) []attempt
 		call("with another key", "sign", changed(func(q *samapi.SignRequest) { q.Credential = r.own.who.Credential }), samapi.CodeSADInvalid),
 		call("with another algorithm", "sign", changed(func(q *samapi.SignRequest) { q.Algorithm = signing.ECDSAWithSHA384 }), samapi.CodeAlgorithm),
 		call("without the certificate's status", "sign", changed(func(q *samapi.SignRequest) { q.OCSP = nil }), samapi.CodeStatusUnknown),
+		call("another hash than a machine ordered", "sign", r.sealWish(r.sealSID, r.sealed.Credential, hash()), samapi.CodeHashNotAuthorized),
+		call("Ada's key for what a machine ordered", "sign", r.sealWish(r.sealSID, r.in.signer.Credential, r.sealed.Documents[0].DTBSR), samapi.CodeSADInvalid),
+		call("a seal for what Ada approved", "sign", r.sealWish(r.approved.sid, r.sealed.Credential, h[1]), samapi.CodeSADInvalid),
 		call("with a status of its own making", "sign", changed(func(q *samapi.SignRequest) { q.OCSP = r.ownStatus() }), samapi.CodeStatusUnknown),
 	}
 }

@@ -28,7 +28,8 @@ import (
 // newRogue lets the gateway serve honestly for a while, and turns it.
 func newRogue(t *testing.T) *rogue {
 	t.Helper()
-	in := install(t, options{})
+	// How often one address may try is another test's: the rogue has as many as it needs.
+	in := install(t, options{settings: map[string]map[string]any{"sam": {"approval_rate": 1000.0, "approval_burst": 1000}}})
 	socket := in.sockets().Path(sockets.SAM)
 	r := &rogue{
 		t: t, in: in, browser: in.newBrowser(t), key: newECKey(t), orders: map[string]signing.Signed{}, orderDomain: map[string]string{},
@@ -46,6 +47,8 @@ func newRogue(t *testing.T) *rogue {
 	r.takePart()
 	r.overhear()
 	r.overhearMachine()
+	r.overhearDevices()
+	r.overhearPhone()
 	return r
 }
 
@@ -58,21 +61,28 @@ func (r *rogue) credentialOf(signer string) samapi.Credential {
 	return list[0]
 }
 
+// statusOf is a signer's certificate, its issuer, and a fresh OCSP answer about it.
+func (r *rogue) statusOf(signer string) (leaf, issuer *x509.Certificate, status []byte) {
+	r.t.Helper()
+	chain, err := x509.ParseCertificates(slices.Concat(r.credentialOf(signer).Chain...))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	question, err := ocsp.CreateRequest(chain[0], chain[1], nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	status, err = cscclient.NewFetcher(cscclient.FetcherConfig{Loopback: true}).OCSP(r.t.Context(), chain[0].OCSPServer[0], question)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return chain[0], chain[1], status
+}
+
 // takePart has Ada approve one request, reject another, and leave a third.
 func (r *rogue) takePart() {
 	t, ctx, ada := r.t, r.t.Context(), r.in.party(r.t)
-	chain, err := x509.ParseCertificates(slices.Concat(r.credentialOf("ada").Chain...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.leaf, r.issuer = chain[0], chain[1]
-	question, err := ocsp.CreateRequest(r.leaf, r.issuer, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.status, err = cscclient.NewFetcher(cscclient.FetcherConfig{Loopback: true}).OCSP(ctx, r.leaf.OCSPServer[0], question); err != nil {
-		t.Fatal(err)
-	}
+	r.leaf, r.issuer, r.status = r.statusOf("ada")
 	r.approved.hashes = [2][]byte{hash(), hash()}
 	by := &thumb{}
 	token, err := ada.token(ctx, by, r.approved.hashes[:]...)
@@ -199,7 +209,7 @@ func (r *rogue) overhear() {
 	if err := module.DestroyKey(ctx, seal("destroy-key", samapi.DomainDestroyKey, gone)); err != nil {
 		t.Fatal(err)
 	}
-	r.in.enrol(t, "eve", "Eve", "Former")
+	r.eve = r.holder(r.in.enrol(t, "eve", "Eve", "Former").Device)
 	devices, err := r.in.sockets().ModuleAdmin().Devices(ctx, "eve")
 	if err != nil || len(devices) != 1 {
 		t.Fatalf("%d devices, %v", len(devices), err)
@@ -208,8 +218,7 @@ func (r *rogue) overhear() {
 	if err := module.RevokeDevice(ctx, seal("revoke-device", samapi.DomainRevokeDevice, revoke)); err != nil {
 		t.Fatal(err)
 	}
-	// An order that was never carried out, for a block that is not there.
-	seal("lift-block", samapi.DomainLiftBlock, samapi.LiftBlock{Order: r.fresh(), Signer: "ada", Client: clientID, Reason: "looked into"})
+	r.seal = seal
 	revocation, err := pki.SealRevocation(pki.Revocation{Version: 1, Serial: issued.Serial, Reason: "cessationOfOperation", Time: now}, key)
 	if err != nil {
 		t.Fatal(err)

@@ -55,9 +55,20 @@ type rogue struct {
 	enrolment   samapi.Enrolment          // opened and not used yet
 	codeHash    []byte                    // which its order carries
 	fresh       func() samapi.Order       // heads of orders as it would write them
+	seal        func(operation, domain string, order any) signing.Signed
 
 	sealed samapi.Intent // for a seal, ordered by its machine
 	order  string        // that order, which was carried out
+	unused samapi.Intent // the same, ordered and not asked for yet
+	// Genuine orders that were never used: of unused, too old, and to another gateway.
+	next, late, elsewhere string
+	sealSID               string // of what the first one allowed
+	sealLeaf              *x509.Certificate
+	sealStatus            []byte
+
+	ada, mallory, eve *holder // devices and their owners' browsers
+	overheard         overheard
+	phone             *phone
 }
 
 // attempt is one thing that the rogue tries on a route.
@@ -67,6 +78,7 @@ type attempt struct {
 	// refused is the fault's code, or its kind where it has none. Empty means that
 	// the route answers: then nothing of what the rogue wants may be in it.
 	refused string
+	without string // must not be in the answer
 }
 
 func TestRogueGatewayGetsNoSignatureNoDeviceAndNoCertificate(t *testing.T) {
@@ -127,6 +139,9 @@ func (r *rogue) try(t *testing.T, route string, a attempt) {
 	case status == http.StatusInternalServerError:
 		t.Errorf("%s, %s: answered %d (%.200s)", route, a.name, status, body)
 	}
+	if a.without != "" && bytes.Contains(body, []byte(a.without)) {
+		t.Errorf("%s, %s: the answer has %q: %.400s", route, a.name, a.without, body)
+	}
 	r.holdsNothing(t, route+", "+a.name, body)
 }
 
@@ -165,10 +180,12 @@ type inventory struct {
 	Parties      []pki.Party
 	Findings     []samapi.Finding
 	LogError     string
+	Blocked      string // what the client is told that Ada does not want to hear
 }
 
 func (r *rogue) inventory() inventory {
 	r.t.Helper()
+	bound := map[string]string{"ada": samapi.DeviceKey, "mallory": samapi.DeviceKey, "grace": samapi.WebAuthn, "acme": samapi.Delegation}
 	ctx, admin, ca := r.t.Context(), r.in.sockets().ModuleAdmin(), r.in.sockets().PKIAdmin()
 	var (
 		i    inventory
@@ -177,7 +194,7 @@ func (r *rogue) inventory() inventory {
 	i.Authorities, errs[0] = admin.Authorities(ctx)
 	i.Gateways, errs[1] = admin.Gateways(ctx)
 	i.Devices, errs[2] = admin.Devices(ctx, "")
-	i.Credentials, errs[3] = r.in.sockets().Module().Credentials(ctx, samapi.CredentialQuery{Signers: []string{"ada", "mallory"}})
+	i.Credentials, errs[3] = r.in.sockets().Module().Credentials(ctx, samapi.CredentialQuery{Signers: slices.Collect(maps.Keys(bound))})
 	var st samapi.Status
 	st, errs[4] = admin.Status(ctx)
 	i.Signers, i.Batches = st.Signers, st.Batches
@@ -200,10 +217,15 @@ func (r *rogue) inventory() inventory {
 		r.t.Errorf("the module finds %+v %s", i.Findings, i.LogError)
 	}
 	for _, c := range i.Credentials {
-		if c.SCAL != 2 || c.Mechanism != samapi.DeviceKey {
+		level := 2
+		if c.Mechanism == samapi.Delegation {
+			level = 1
+		}
+		if c.SCAL != level || c.Mechanism != bound[c.Signer] {
 			r.t.Errorf("credential %+v", c)
 		}
 	}
+	i.Blocked = r.blocked()
 	return i
 }
 
@@ -227,6 +249,13 @@ func (r *rogue) wasWorthTrying() {
 	}
 	if _, err := r.in.sockets().Module().Sign(r.t.Context(), r.wish(r.pending.SID, r.hash)); err != nil {
 		r.t.Errorf("the same call that was refused before is refused after the approval: %v", err)
+	}
+	r.sealStillSigns()
+	r.ada.stillReads()
+	r.phone.stillApproves()
+	r.liftBlock()
+	if got := r.blocked(); got != "" {
+		r.t.Errorf("after the block was lifted: %s", got)
 	}
 }
 
