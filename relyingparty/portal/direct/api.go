@@ -127,14 +127,32 @@ func (d *Direct) authorize(r *http.Request, who string) (any, error) {
 	return map[string]any{"state": x.Authorization.State, "url": x.Authorization.URL}, nil
 }
 
+// completing says whether the browser has a signature to complete. Time-stamps cost,
+// and asking for validation data makes this process ask others: neither is there for
+// whoever comes along.
+func (d *Direct) completing(ctx context.Context, who, state string) error {
+	x, err := d.rows.find(ctx, who, state)
+	if err != nil {
+		return err
+	}
+	if x.Phase != signed {
+		return fault.New(fault.Forbidden, "this is there for a document that was signed, to complete it").WithCode("not_signed")
+	}
+	return nil
+}
+
 // timestamp passes a request for a token on. The page checks what comes back.
-func (d *Direct) timestamp(r *http.Request, _ string) (any, error) {
+func (d *Direct) timestamp(r *http.Request, who string) (any, error) {
 	var q struct {
+		State   string `json:"state"`
 		Imprint []byte `json:"imprint"`
 		Hash    string `json:"hash"`
 		Nonce   string `json:"nonce"`
 	}
 	if err := web.ReadStrictJSON(r, &q); err != nil {
+		return nil, err
+	}
+	if err := d.completing(r.Context(), who, q.State); err != nil {
 		return nil, err
 	}
 	s, err := d.service(r.Context())
@@ -149,12 +167,16 @@ func (d *Direct) timestamp(r *http.Request, _ string) (any, error) {
 }
 
 // evidence gathers OCSP answers and CRLs for certificates.
-func (d *Direct) evidence(r *http.Request, _ string) (any, error) {
+func (d *Direct) evidence(r *http.Request, who string) (any, error) {
 	var q struct {
+		State  string   `json:"state"`
 		Leaves [][]byte `json:"leaves"`
 		Known  [][]byte `json:"known"`
 	}
 	if err := web.ReadStrictJSON(r, &q); err != nil {
+		return nil, err
+	}
+	if err := d.completing(r.Context(), who, q.State); err != nil {
 		return nil, err
 	}
 	s, err := d.service(r.Context())

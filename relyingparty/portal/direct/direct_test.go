@@ -337,7 +337,7 @@ func TestAPITakesDigestsAndNothingLarger(t *testing.T) {
 		"more than 256 KB":                {"authorize", with("label", strings.Repeat("x", 300<<10)), http.StatusRequestEntityTooLarge},
 		"no JSON":                         {"authorize", "%PDF-1.7", http.StatusBadRequest},
 		"another key":                     {"authorize", map[string]any{"credential": "key-2", "documents": []any{doc()}}, http.StatusNotFound},
-		"no certificate":                  {"evidence", map[string]any{"leaves": [][]byte{[]byte("x")}}, http.StatusBadRequest},
+		"a signing that is not there":     {"evidence", map[string]any{"state": "none", "leaves": [][]byte{[]byte("x")}}, http.StatusNotFound},
 	} {
 		if status, code, a := x.post(row.operation, row.body); status != row.status {
 			t.Errorf("%s: %d %s %v, want %d", name, status, code, a, row.status)
@@ -352,11 +352,25 @@ func TestAPITakesDigestsAndNothingLarger(t *testing.T) {
 	if status, _, a := x.post("credentials", map[string]any{}); status != http.StatusOK || !strings.Contains(mustJSON(t, a), `"name":"`+s.leaf.Subject.CommonName) {
 		t.Errorf("credentials: %d %v", status, a)
 	}
-	if status, _, a := x.post("timestamp", map[string]any{"imprint": []byte("i"), "hash": "h", "nonce": "n"}); status != http.StatusOK || a["token"] == "" {
+	stamp := map[string]any{"state": state, "imprint": []byte("i"), "hash": "h", "nonce": "n"}
+	proof := map[string]any{"state": state, "leaves": [][]byte{s.leaf.Raw}, "known": [][]byte{}}
+	for operation, q := range map[string]any{"timestamp": stamp, "evidence": proof} {
+		if status, code, _ := x.post(operation, q); status != http.StatusForbidden || code != "not_signed" {
+			t.Errorf("%s without a signature: %d %s", operation, status, code)
+		}
+	}
+	if status, _, _ := x.sign(state, back); status != http.StatusOK {
+		t.Fatalf("sign: %d", status)
+	}
+	if status, _, a := x.post("timestamp", stamp); status != http.StatusOK || a["token"] == "" {
 		t.Errorf("timestamp: %d %v", status, a)
 	}
-	if status, _, a := x.post("evidence", map[string]any{"leaves": [][]byte{s.leaf.Raw}, "known": [][]byte{}}); status != http.StatusOK || a["ocsps"] == nil {
+	if status, _, a := x.post("evidence", proof); status != http.StatusOK || a["ocsps"] == nil {
 		t.Errorf("evidence: %d %v", status, a)
+	}
+	proof["leaves"] = [][]byte{[]byte("x")}
+	if status, code, _ := x.post("evidence", proof); status != http.StatusBadRequest || code != "certificate" {
+		t.Errorf("no certificate: %d %s", status, code)
 	}
 	if status, _, a := x.post("anchors", map[string]any{}); status != http.StatusOK || a["anchors"] == nil {
 		t.Errorf("anchors: %d %v", status, a)

@@ -37,6 +37,7 @@ let device: DeviceKey | null = null;
 let events: EventSource | null = null;
 let live = false;
 let retry = 0;
+let listed = ""; // the requests that the list shows
 let reading: string | null = null; // the request whose page is open and not decided
 
 function show(id: string): DocumentFragment {
@@ -123,12 +124,11 @@ function listen(): void {
   if (events && events.readyState !== EventSource.CLOSED) return;
   const e = new EventSource("/app/api/events");
   events = e;
-  let first = true;
   e.addEventListener("state", (news) => {
     online(true);
     const pending = String(news.data).split(" ");
-    if (reading ? !pending.includes(reading) : !first && !place()) void (reading ? route() : refresh());
-    first = false;
+    // What came between the list and these events is in the first of them.
+    if (reading ? !pending.includes(reading) : !place() && listed !== pending.join(" ")) void (reading ? route() : refresh());
   });
   e.addEventListener("end", () => {
     e.close();
@@ -161,6 +161,7 @@ async function refresh(): Promise<void> {
 
 async function inbox(focus = true): Promise<void> {
   const list = await asked<Inbox>("/app/api/inbox");
+  listed = list.pending.map((r) => r.sid).sort().join(" ");
   const view = show("list");
   fill(view, "title", list.pending.length ? say("waiting", { Count: list.pending.length }) : say("empty"));
   fill(view, "for", say("for", { Name: list.signerName }));

@@ -73,14 +73,12 @@ async function offer(w: Waiting): Promise<void> {
     await done(w);
     return;
   }
-  let url = w.url;
   try {
-    const a = await post<{ waiting?: boolean; url?: string; signatures?: string[] }>("sign", { state: w.state, address: "" });
+    const a = await post<{ waiting?: boolean; signatures?: string[] }>("sign", { state: w.state, address: "" });
     if (a.signatures) {
       await finish(w, a.signatures);
       return;
     }
-    url = a.url ?? url;
   } catch (e) {
     if (asProblem(e).code === "offline") {
       throw e;
@@ -91,10 +89,40 @@ async function offer(w: Waiting): Promise<void> {
   }
   head("approve", say("waiting.title"), say("waiting.lead", w.name, moment(w.began)));
   show("actions-wait");
-  element<HTMLAnchorElement>("resume").href = url;
+  element("resume").onclick = () => {
+    again(w).catch(fail);
+  };
   element("discard").onclick = () => {
     discard(w).catch(fail);
   };
+}
+
+// again asks for the approval of the same document anew: the way to the first one was
+// for one use.
+async function again(w: Waiting): Promise<void> {
+  const button = element<HTMLButtonElement>("resume");
+  if (button.disabled) {
+    return;
+  }
+  button.disabled = true;
+  try {
+    const a = await ask(w);
+    await keep({ ...w, ...a });
+    await remove(w.state);
+    await post("forget", { state: w.state });
+    location.assign(a.url);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// ask asks for an approval; this is all that the portal learns of the document.
+function ask(w: { credential: string; name: string; blob: Blob; prepared: Prepared }): Promise<{ state: string; url: string }> {
+  const { dtbsr, signedAttributes, digest } = w.prepared;
+  return post("authorize", {
+    credential: w.credential,
+    documents: [{ label: w.name, size: w.blob.size, dtbsr: toBase64(dtbsr), signedAttributes: toBase64(signedAttributes), digest: toBase64(digest) }],
+  });
 }
 
 async function discard(w: Waiting): Promise<void> {
@@ -264,13 +292,9 @@ async function sign(file: File, pages: number, c: Credential, box: Appearance | 
   const { prepared, state } = await work().call<{ prepared: Prepared; state: State | null }>("prepare", {
     blob: file, algorithm: c.algorithm, chain: c.chain, level, name: c.name, time: now.getTime(), offset: -now.getTimezoneOffset(), appearance: box,
   }, (done, total) => busy(say("preparing.part", bytes(done), bytes(total)), done, total));
-  const a = await post<{ state: string; url: string }>("authorize", {
-    credential: c.id,
-    documents: [{ label: file.name, size: file.size, dtbsr: toBase64(prepared.dtbsr), signedAttributes: toBase64(prepared.signedAttributes), digest: toBase64(prepared.digest) }],
-  });
-  await keep({
-    state: a.state, url: a.url, name: file.name, blob: file, pages, prepared, hashed: state, level, signer: c.name, began: Date.now(), box, patch: null, report: null, sent: sent(),
-  });
+  const w = { name: file.name, blob: file, pages, prepared, hashed: state, level, credential: c.id, signer: c.name, began: Date.now(), box, patch: null, report: null };
+  const a = await ask(w);
+  await keep({ ...w, ...a, sent: sent() });
   head("approve", say("leaving.title"), say("leaving.lead"));
   location.assign(a.url);
 }
@@ -349,7 +373,7 @@ async function finish(w: Waiting, values: string[]): Promise<void> {
   busy(say("finish.complete"));
   const before = await work().call<number>("sent", {});
   const { patch, report } = await work().call<{ patch: Uint8Array; report: Report }>("finish", {
-    blob: w.blob, prepared: w.prepared, signature: values[0], level: w.level, state: w.hashed,
+    id: w.state, blob: w.blob, prepared: w.prepared, signature: values[0], level: w.level, state: w.hashed,
   });
   w.patch = patch;
   w.report = report;

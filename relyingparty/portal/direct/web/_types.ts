@@ -52,6 +52,7 @@ export interface Waiting {
   prepared: Prepared;
   hashed: State | null; // the digest's state after a large document
   level: string;
+  credential: string;
   signer: string;
   began: number;
   box: Appearance | null;

@@ -73,6 +73,7 @@ async function prepare(a: PrepareArgs, told: Told): Promise<{ prepared: Prepared
 }
 
 interface FinishArgs {
+  id: string; // of the signing
   blob: Blob;
   prepared: Prepared;
   signature: string;
@@ -98,13 +99,15 @@ async function complete(a: FinishArgs, hasher: Hasher): Promise<Uint8Array> {
     return (await call<{ bytes: Uint8Array }>("assemble", "embed", { prepared: a.prepared, signature })).bytes;
   }
   const patch = await call<{ bytes: Uint8Array }>("verify", "finish", {
-    blob: a.blob, prepared: a.prepared, signature, level: a.level, timestamp, evidence, ...hashing(hasher),
+    blob: a.blob, prepared: a.prepared, signature, level: a.level, ...hashing(hasher),
+    timestamp: (imprint: Uint8Array, hash: string, nonce: string) => timestamp(a.id, imprint, hash, nonce),
+    evidence: (leaves: Uint8Array[], known: Uint8Array[]) => evidence(a.id, leaves, known),
   });
   return patch.bytes;
 }
 
-async function timestamp(imprint: Uint8Array, hash: string, nonce: string): Promise<Uint8Array> {
-  const a = await post<{ token: string }>("timestamp", { imprint: toBase64(imprint), hash, nonce });
+async function timestamp(state: string, imprint: Uint8Array, hash: string, nonce: string): Promise<Uint8Array> {
+  const a = await post<{ token: string }>("timestamp", { state, imprint: toBase64(imprint), hash, nonce });
   return fromBase64(a.token);
 }
 
@@ -114,8 +117,8 @@ interface Evidence {
   ocsps: string[] | null;
 }
 
-async function evidence(leaves: Uint8Array[], known: Uint8Array[]): Promise<object> {
-  const e = await post<Evidence>("evidence", { leaves: leaves.map(toBase64), known: known.map(toBase64) });
+async function evidence(state: string, leaves: Uint8Array[], known: Uint8Array[]): Promise<object> {
+  const e = await post<Evidence>("evidence", { state, leaves: leaves.map(toBase64), known: known.map(toBase64) });
   const bytes = (list: string[] | null) => (list ?? []).map(fromBase64);
   return { certificates: bytes(e.certificates), crls: bytes(e.crls), ocsps: bytes(e.ocsps) };
 }
