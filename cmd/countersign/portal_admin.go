@@ -20,7 +20,7 @@ func (f *workflow) administer(mux *http.ServeMux) {
 	}
 	local.Handle(mux, "POST /accounts", func(ctx context.Context, a sockets.Account) (struct{}, error) {
 		_, err := f.accounts.Create(ctx, account.NewUser{
-			Org: workflowOrg, Email: a.Email, Name: a.Name, Lang: a.Lang, Role: account.Role(a.Role), Password: a.Password,
+			Org: workflowOrg, Email: a.Email, Name: a.Name, Lang: a.Lang, Role: account.Role(a.Role), Password: a.Password, Second: a.Second,
 		})
 		if fault.Of(err).Code == account.CodeExists && a.Keep {
 			err = nil

@@ -13,7 +13,9 @@ import (
 	"github.com/countersign/countersign/internal/store"
 	"github.com/countersign/countersign/internal/web"
 	"github.com/countersign/countersign/relyingparty/portal"
+	"github.com/countersign/countersign/relyingparty/portal/desk"
 	"github.com/countersign/countersign/relyingparty/portal/direct"
+	"github.com/countersign/countersign/relyingparty/portal/mailbox"
 )
 
 type servePortalCmd struct{ daemon.Options }
@@ -42,6 +44,12 @@ func (s *portalSettings) links() []portal.Link {
 	var links []portal.Link
 	if s.Signing.CSC != "" {
 		links = append(links, portal.Link{Name: "Sign a PDF", Address: direct.Path, What: "on this computer: the document stays in your browser"})
+	}
+	if s.Workflow.Documents != "" {
+		links = append(links, portal.Link{Name: "Ask for signatures", Address: desk.Path, What: "send documents to people who sign one after the other"})
+	}
+	if s.Workflow.Documents != "" && s.Workflow.Mail.Catch {
+		links = append(links, portal.Link{Name: "Caught messages", Address: mailbox.Path, What: "the mail of this demonstration"})
 	}
 	for _, l := range []portal.Link{
 		{Name: "Gateway", Address: s.Gateway, What: "OAuth 2 and the API of the Cloud Signature Consortium"},
@@ -100,9 +108,15 @@ func openPortal(ctx context.Context, p *daemon.Process, s *portalSettings) (clos
 	closing = func() error { return errors.Join(flow.close(), db.Close()) }
 	checks := web.Checks{"database": db.Ping}
 	limit := daemon.Limit(s.Rate, s.Burst, web.Problem)
-	router := httpd.New(httpd.Config{Web: p.Web(s.Door, strings.HasPrefix(s.URL, "https:")), Elsewhere: limit})
-	own := p.Watch(s.Door, checks, router.Handle)
-	site.Mount(router.With(limit))
+	around := p.Web(s.Door, strings.HasPrefix(s.URL, "https:"))
+	around.MaxBody = -1 // documents are uploaded; every route has a bound of its own
+	router := httpd.New(httpd.Config{Web: around, Elsewhere: limit})
+	small := web.LimitBody(web.DefaultMaxBody, web.Problem)
+	own := p.Watch(s.Door, checks, func(method, pattern string, h http.Handler) { router.Handle(method, pattern, small(h)) })
+	site.Mount(router.With(limit, small))
+	if err := flow.mount(ctx, s, router.With(limit)); err != nil {
+		return closing, err
+	}
 	if signing != nil {
 		if err := signing.Mount(router.With(limit)); err != nil {
 			return closing, err

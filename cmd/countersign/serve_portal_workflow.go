@@ -83,6 +83,7 @@ type workflow struct {
 	accounts *account.Service
 	requests *request.Service
 	catcher  *notify.Catcher // nil but in demonstrations
+	sms      bool            // codes can go by SMS
 	queue    *jobs.Queue
 }
 
@@ -118,6 +119,7 @@ func openWorkflow(ctx context.Context, p *daemon.Process, s *portalSettings, db 
 	if err != nil {
 		return nil, err
 	}
+	f.sms = outbox.HasSMS()
 	own := &portalKeys{settings: s, anchors: anchors}
 	f.requests, err = request.New(ctx, request.Config{
 		DB: db, Jobs: f.queue, Documents: docs, Outbox: outbox, Seal: own, Personal: own, Anchors: anchors, Secret: secret,

@@ -27,6 +27,7 @@ type options struct {
 	https    bool // at the gateway
 	fronts   bool // the test stands before the doors that relying parties use
 	direct   bool // the portal is a client of the gateway and has its page to sign on
+	workflow bool // and its pages for requests; mail is caught
 	// settings are more lines of the roles' configuration.
 	settings map[string]map[string]any
 }
@@ -173,6 +174,11 @@ func (in *installation) configure(o options) {
 		configs["portal"]["rate"], configs["portal"]["burst"] = 1000, 1000
 	}
 	in.mkdir("run")
+	if o.workflow {
+		in.mkdir("portal")
+		in.write(filepath.Join("portal", "secret"), []byte(randomHex()))
+		configs["portal"]["workflow"] = workflowSettings()
+	}
 	for _, name := range []string{"pki", "sam", "gateway", "portal"} {
 		in.mkdir(name)
 		c := configs[name]

@@ -44,6 +44,9 @@ type NewUser struct {
 	Org, Email, Name, Lang string
 	Role                   Role
 	Password               string
+	// Second is the secret of a second factor that the person has already, in base32
+	// as authenticator apps take it; empty has the first login set one up.
+	Second string
 }
 
 // Browser is where a call comes from: what a session is bound to, and what is

@@ -78,9 +78,17 @@ func (s *Service) Create(ctx context.Context, n NewUser) (User, error) {
 		return User{}, err
 	}
 	u := User{ID: store.NewID(), Org: n.Org, Email: n.Email, Name: n.Name, Lang: n.Lang, Role: n.Role, Made: store.Time(store.Micros(s.config.Now()))}
+	sealed := ""
+	if n.Second != "" {
+		secret, err := base32Text.DecodeString(n.Second)
+		if err != nil || len(secret) < 16 {
+			return bad("the secret of the second factor must be 128 bits or more in base32")
+		}
+		sealed, u.TOTP = s.sealSecret(u.ID, secret), true
+	}
 	rows, err := s.config.DB.Exec(ctx, `INSERT INTO account_user (id, org_id, email, name, lang, role, password, totp, totp_step, locked, made)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, '', 0, 0, $8) ON CONFLICT DO NOTHING`,
-		u.ID, u.Org, u.Email, u.Name, u.Lang, string(u.Role), hash, store.Micros(u.Made))
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $9, 0, 0, $8) ON CONFLICT DO NOTHING`,
+		u.ID, u.Org, u.Email, u.Name, u.Lang, string(u.Role), hash, store.Micros(u.Made), sealed)
 	if err != nil {
 		return User{}, fmt.Errorf("make account: %w", err)
 	}

@@ -116,6 +116,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := d.offerApp(ctx, own); err != nil {
 		return err
 	}
+	if err := d.offerRequests(); err != nil {
+		return err
+	}
 	d.say("ready: %s", d.l.portal())
 	return d.wait(ctx)
 }

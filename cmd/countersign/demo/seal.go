@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"github.com/countersign/countersign/cmd/countersign/ra"
 	"github.com/countersign/countersign/cmd/countersign/sockets"
 	"github.com/countersign/countersign/pki"
+	"github.com/countersign/countersign/relyingparty/portal/desk"
+	"github.com/countersign/countersign/relyingparty/portal/mailbox"
 	"github.com/countersign/countersign/sam/device"
 	"github.com/countersign/countersign/sam/samapi"
 	"github.com/countersign/countersign/signing"
@@ -30,6 +33,33 @@ func (l *layout) machineFile() string { return l.path("portal", "machine.json") 
 func (l *layout) sealFile() string    { return l.path("portal", "seal-credential") }
 func (l *layout) senderPassword() string {
 	return l.path("portal", "sender-password")
+}
+
+func (l *layout) senderSecond() string { return l.path("portal", "sender-second") }
+
+// randomSecond makes the secret of a second factor.
+func randomSecond() (string, error) {
+	var b [20]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base32.StdEncoding.EncodeToString(b[:]), nil
+}
+
+// offerRequests says how to ask people for signatures.
+func (d *Demo) offerRequests() error {
+	var secrets []any
+	for _, name := range []string{d.l.senderPassword(), d.l.senderSecond()} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		secrets = append(secrets, strings.TrimSpace(string(b)))
+	}
+	d.say("\nAsk people to sign, one after the other: %s%s", d.l.portal(), desk.Path)
+	d.say("  log in as:  %s\n  password:   %s", senderEmail, secrets[0])
+	d.say("  code:       from an authenticator app that has the secret %s\n              (or: oathtool --totp --base32 %s)", secrets[1], secrets[1])
+	d.say("  mail:       goes nowhere, and is shown at %s%s", d.l.portal(), mailbox.Path)
+	d.say("  %s signs with the key of %s if you ask for their own key; everybody else by a click", signerEmail, d.Name)
+	return nil
 }
 
 // workflow are the portal's settings for requests: mail goes nowhere and is shown.
@@ -90,8 +120,12 @@ func (d *Demo) putSender(ctx context.Context, who enrolled) error {
 		return err
 	}
 	dir := d.l.sockets()
+	second, err := os.ReadFile(d.l.senderSecond())
+	if err != nil {
+		return err
+	}
 	if err := dir.PutAccount(ctx, sockets.Account{
-		Email: senderEmail, Name: "Sam Sender", Role: "admin", Password: strings.TrimSpace(string(b)), Keep: true,
+		Email: senderEmail, Name: "Sam Sender", Role: "admin", Password: strings.TrimSpace(string(b)), Second: strings.TrimSpace(string(second)), Keep: true,
 	}); err != nil {
 		return fmt.Errorf("make the portal's first account: %w", err)
 	}

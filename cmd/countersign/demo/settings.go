@@ -174,6 +174,9 @@ func (l *layout) writeConfigs() error {
 			return err
 		}
 	}
+	if err := ensure(l.senderSecond(), randomSecond); err != nil {
+		return err
+	}
 	return ensure(l.path("pin"), randomPIN)
 }
 

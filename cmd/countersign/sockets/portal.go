@@ -14,6 +14,8 @@ type Account struct {
 	Role     string `json:"role"`
 	Lang     string `json:"lang,omitempty"`
 	Password string `json:"password"`
+	// Second is the secret of a second factor that the person has already, in base32.
+	Second string `json:"second,omitempty"`
 	// Keep leaves an account that is there as it is, instead of refusing.
 	Keep bool `json:"keep,omitempty"`
 }

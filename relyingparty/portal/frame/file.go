@@ -14,7 +14,7 @@ const slowest = 15 * time.Minute
 // SendFile hands a document out, to be kept or, inline, for the page's own viewer.
 // It closes the file.
 func SendFile(w http.ResponseWriter, r *http.Request, d *request.Download, inline bool) {
-	defer func() { _ = d.File.Close() }() // only read
+	defer func() { _ = d.File.Close() }()                                       // only read
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(slowest)) // else the server's own stands
 	how := "attachment"
 	if inline {

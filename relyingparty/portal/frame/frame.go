@@ -6,6 +6,7 @@ package frame
 import (
 	"embed"
 	"fmt"
+	"net/http"
 
 	"github.com/countersign/countersign/internal/fault"
 	"github.com/countersign/countersign/internal/i18n"
@@ -82,6 +83,7 @@ func (s *Speaker) Request(state request.State, by, current string, signed, signe
 		return Status{"alert", "danger", s.l.T("request.stopped")}
 	case request.Running:
 		return Status{"clock", "waiting", s.l.T("request.running", "Name", current, "Signed", signed, "Count", signers)}
+	case request.Draft, request.Sealing:
 	}
 	return Status{"clock", "waiting", s.l.T("request." + string(state))}
 }
@@ -94,9 +96,9 @@ func (s *Speaker) Level(level request.Level, org string) string {
 // Factor names the second factor of a signer.
 func (s *Speaker) Factor(f request.Factor) string { return s.l.T("factor." + string(f)) }
 
-// Told is an event as people read it: what happened, and details.
+// Told is an event as people read it: when and what happened, and details.
 type Told struct {
-	Time, What, More string
+	Day, Clock, Time, What, More string
 }
 
 // Event tells an event. names are those of the signers by id.
@@ -110,11 +112,24 @@ func (s *Speaker) Event(e request.Event, names map[string]string) Told {
 	if who == "" {
 		who = d["signer"]
 	}
-	t := Told{Time: s.l.Time(e.At.Local())}
-	t.What = s.l.T("event."+string(e.Type), "Name", e.Name, "Signer", who, "Document", d["document"], "Kind", kind, "To", d["to"], "Step", d["step"])
+	name := e.Name
+	if name == "" {
+		name = s.l.T("machine")
+	}
+	t := Told{Time: s.l.Time(e.At.Local()), Day: s.l.Date(e.At.Local()), Clock: s.l.Clock(e.At.Local())}
+	t.What = s.l.T("event."+string(e.Type), "Name", name, "Signer", who, "Document", d["document"], "Kind", kind, "To", d["to"], "Step", d["step"])
 	if more := "more." + string(e.Type); s.catalog.Has(more) {
 		t.More = s.l.T(more, "Documents", d["documents"], "Signers", d["signers"], "Digest", d["sha256"], "Reason", d["reason"], "Error", d["error"],
-			"Left", d["left"], "Verdict", d["verdict"], "Level", d["level"], "Credential", d["credential"], "To", d["to"], "Attempts", d["attempts"], "Address", e.Address)
+			"Left", d["left"], "Verdict", d["verdict"], "Level", d["level"], "Name", name, "To", d["to"], "Attempts", d["attempts"], "Address", e.Address)
 	}
 	return t
+}
+
+// Wish is the language that somebody is known to speak, for browsers that say
+// nothing of languages: what a browser says goes before.
+func Wish(r *http.Request, lang string) []string {
+	if lang == "" || r.Header.Get("Accept-Language") != "" {
+		return nil
+	}
+	return []string{lang}
 }

@@ -17,18 +17,29 @@ function load(address: string): Promise<Document | null> {
 const parts = (d: Document): HTMLElement[] => [...d.querySelectorAll<HTMLElement>("[data-live]")];
 const state = (d: Document): string => d.querySelector<HTMLElement>("[data-state]")?.dataset["state"] ?? "";
 
+// self is where the page is to be had again: data-self of the root says it for a page
+// that answered a form.
+const self = (): string => document.querySelector<HTMLElement>("[data-self]")?.dataset["self"] ?? location.href;
+
+// again loads the whole page.
+function again(): void {
+  const to = new URL(self(), location.href);
+  if (to.pathname === location.pathname) location.reload();
+  else location.assign(to);
+}
+
 // refresh replaces the parts that changed.
 export async function refresh(): Promise<void> {
-  const now = await load(location.href);
+  const now = await load(self());
   if (!now) return;
   if (state(now) !== state(document) || parts(now).length !== parts(document).length) {
-    location.reload();
+    again();
     return;
   }
   for (const part of parts(document)) {
     const other = parts(now).find((p) => p.dataset["live"] === part.dataset["live"]);
     if (!other) {
-      location.reload();
+      again();
       return;
     }
     if (other.textContent === part.textContent) continue;
