@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/countersign/countersign/csc"
@@ -203,7 +202,7 @@ func (s *Service) CredentialsList(ctx context.Context, by csc.Caller, q *csc.Cre
 	if err != nil {
 		return nil, translate(err)
 	}
-	slices.SortFunc(list, func(a, b samapi.Credential) int { return strings.Compare(a.ID, b.ID) })
+	// The module's order: the oldest first, and the same every time.
 	for _, raw := range list {
 		if !slices.Contains(signers, raw.Signer) {
 			continue

@@ -174,7 +174,7 @@ func steps(in *installation, oracles string) []step {
 		{name: "eudi-lib-jvm-rqes-csc-kt: CSC v2 with PAR and RAR", run: func(ctx context.Context) (string, error) {
 			return answered(in.run(ctx, 3*time.Minute, filepath.Join(csc, "eudi/run.sh"), "--base", v["COUNTERSIGN_CSC"], "--ca", ca,
 				"--client-id", v["COUNTERSIGN_CLIENT_ID"], "--secret", v["COUNTERSIGN_CLIENT_SECRET"], "--redirect", v["COUNTERSIGN_REDIRECT"],
-				"--approve", approve, "--grant", "client_credentials", "--documents", "3"))
+				"--approve", approve, "--grant", "client_credentials", "--credential", v["COUNTERSIGN_CREDENTIAL"], "--documents", "3"))
 		}},
 		{name: "openid-client: service token, basic", run: node(append(basic, "--grant", "client_credentials")...)},
 		{name: "openid-client: service token, post", run: node(append(post, "--grant", "client_credentials")...)},

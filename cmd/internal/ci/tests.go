@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,13 +96,8 @@ func goTest(ctx context.Context, args []string, events io.Writer, g *record.Gath
 		}
 		return enc.Encode(e)
 	}, func(line string) { fmt.Fprintln(errw, line) })
-	if err := c.Wait(); err != nil {
-		return err
-	}
-	if readErr != nil {
-		return readErr
-	}
-	return w.Flush()
+	// The record of a run that failed is whole, too.
+	return errors.Join(w.Flush(), readErr, c.Wait())
 }
 
 // printer shows what a person wants of a run.
